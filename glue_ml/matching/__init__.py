@@ -1,0 +1,6 @@
+"""The matching engine: learn from a table and labels on Spark, and give every row a match id."""
+
+from glue_ml.matching.evaluation import Evaluation
+from glue_ml.matching.find_matches import FindMatches, FindMatchesModel, MatchResult, Progress
+
+__all__ = ["Evaluation", "FindMatches", "FindMatchesModel", "MatchResult", "Progress"]

@@ -1,0 +1,213 @@
+"""How well scores tell matches from non-matches, and how a score becomes a probability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from glue_ml.errors import InputError
+
+Flags = npt.NDArray[np.bool_]
+Scores = npt.NDArray[np.float64]
+
+SCORE_MARGIN = 1e-3  #: Scores are kept this far from 0 and 1, so that their log-odds stay within about 7.
+PROBABILITY_MARGIN = 1e-9  #: So far from 0 and 1 stays a calibrated probability.
+SLOPES = (0.1, 10.0)  #: Above 0 keeps the order of the scores; bounded, because separable labels ask for infinity.
+INTERCEPTS = (-20.0, 20.0)
+
+
+class PrecisionRecallCurve(NamedTuple):
+    """Precision and recall of "a match is what scores at least `threshold`", by distinct threshold, descending."""
+
+    precision: Scores
+    recall: Scores
+    threshold: Scores
+
+
+class Confusion(NamedTuple):
+    """Counts of pairs, by what they are and what they were taken for."""
+
+    true_positives: int
+    false_positives: int
+    true_negatives: int
+    false_negatives: int
+
+    @property
+    def precision(self) -> float:
+        """The share of the pairs taken for matches that are; 0 where none was."""
+        return _ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> float:
+        """The share of the matches that were found; 0 where there is none."""
+        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The quality of a model on labelled pairs that it was not trained on.
+
+    Precision, recall and the four counts hold at `threshold`; `f1` is the largest over all thresholds, so it need not
+    follow from them. `candidate_recall` is the share of the labelled matches that blocking proposes at all.
+    """
+
+    area_under_pr_curve: float
+    precision: float
+    recall: float
+    f1: float
+    true_positives: int
+    false_positives: int
+    true_negatives: int
+    false_negatives: int
+    column_importances: tuple[tuple[str, float], ...]
+    candidate_recall: float
+    threshold: float
+    labeled_pairs: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the evaluation as JSON members."""
+        return asdict(self) | {"column_importances": [list(share) for share in self.column_importances]}
+
+    @classmethod
+    def from_dict(cls, members: Mapping[str, Any]) -> Self:
+        """Rebuild an evaluation from `to_dict`."""
+        importances = tuple((str(name), float(share)) for name, share in members["column_importances"])
+        return cls(**{**members, "column_importances": importances})
+
+
+def evaluate_scores(
+    is_match: Flags,
+    score: Scores,
+    *,
+    threshold: float,
+    column_importances: Sequence[tuple[str, float]],
+    candidate_recall: float,
+) -> Evaluation:
+    """Measure scores of labelled pairs; importances come out sorted, the largest first."""
+    counts = confusion(is_match, score, threshold)
+    return Evaluation(
+        area_under_pr_curve=area_under_precision_recall(is_match, score),
+        precision=counts.precision,
+        recall=counts.recall,
+        f1=max_f1(is_match, score)[0],
+        **counts._asdict(),
+        column_importances=tuple(sorted(column_importances, key=lambda share: (-share[1], share[0]))),
+        candidate_recall=float(candidate_recall),
+        threshold=float(threshold),
+        labeled_pairs=len(is_match),
+    )
+
+
+def confusion(is_match: Flags, score: Scores, threshold: float) -> Confusion:
+    """Count what is right and wrong when pairs that score at least `threshold` are taken for matches."""
+    found = score >= threshold
+    return Confusion(
+        int((is_match & found).sum()),
+        int((~is_match & found).sum()),
+        int((~is_match & ~found).sum()),
+        int((is_match & ~found).sum()),
+    )
+
+
+def precision_recall_curve(is_match: Flags, score: Scores, weight: Scores | None = None) -> PrecisionRecallCurve:
+    """Return one point for each distinct score: pairs of equal score are accepted or refused together.
+
+    Recall is 0 throughout where there is no match. `weight`: how much each pair counts, 1 by default.
+    """
+    _check_lengths(is_match, score, weight)
+    weights = np.ones(len(score)) if weight is None else weight
+    order = np.argsort(-score, kind="stable")
+    ordered = score[order]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if len(score) else np.zeros(0, np.int64)
+    found = np.cumsum(np.where(is_match, weights, 0.0)[order])[ends]
+    accepted = np.cumsum(weights[order])[ends]
+    matches = found[-1] if len(found) else 0.0
+    precision = np.divide(found, accepted, out=np.zeros(len(ends)), where=accepted > 0)
+    recall = found / matches if matches > 0 else np.zeros(len(ends))
+    return PrecisionRecallCurve(precision, recall, ordered[ends])
+
+
+def area_under_precision_recall(is_match: Flags, score: Scores, weight: Scores | None = None) -> float:
+    """Return the average precision: precision summed over the steps in recall. 0 where there is no match."""
+    curve = precision_recall_curve(is_match, score, weight)
+    return float(np.sum(np.diff(curve.recall, prepend=0.0) * curve.precision))
+
+
+def max_f1(is_match: Flags, score: Scores, weight: Scores | None = None) -> tuple[float, float]:
+    """Return the largest F1 and the highest threshold that reaches it; (0, 1) where there is no match."""
+    precision, recall, threshold = precision_recall_curve(is_match, score, weight)
+    both = precision + recall
+    f1 = np.divide(2 * precision * recall, both, out=np.zeros(len(both)), where=both > 0)
+    if not f1.any():
+        return 0.0, 1.0
+    best = int(np.argmax(f1))
+    return float(f1[best]), float(threshold[best])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A score's log-odds times `slope` plus `intercept` are the log-odds of a match."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def apply(self, score: Scores) -> Scores:
+        """Return probabilities, strictly between 0 and 1 and never falling as the score rises."""
+        probability = expit(self.slope * _score_log_odds(score) + self.intercept)
+        return np.clip(probability, PROBABILITY_MARGIN, 1.0 - PROBABILITY_MARGIN)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the calibration as JSON members."""
+        return {"slope": self.slope, "intercept": self.intercept}
+
+    @classmethod
+    def from_dict(cls, members: Mapping[str, Any]) -> Self:
+        """Rebuild a calibration from `to_dict`."""
+        return cls(float(members["slope"]), float(members["intercept"]))
+
+
+def fit_calibration(score: Scores, is_match: Flags, weight: Scores | None = None) -> Calibration:
+    """Fit by Platt scaling (Platt 1999) on the log-odds of scores from 0 to 1.
+
+    Platt's smoothed targets keep few labels from claiming certainty. Where one class is missing nothing can be
+    learned about telling them apart, and scores are taken as probabilities.
+    """
+    _check_lengths(is_match, score, weight)
+    weights = np.ones(len(score)) if weight is None else weight
+    matches, others = float(weights[is_match].sum()), float(weights[~is_match].sum())
+    if matches <= 0 or others <= 0:
+        return Calibration()
+    target = np.where(is_match, (matches + 1.0) / (matches + 2.0), 1.0 / (others + 2.0))
+    share = weights / (matches + others)
+    log_odds = _score_log_odds(score)
+
+    def loss(parameters: Scores) -> tuple[float, Scores]:
+        z = parameters[0] * log_odds + parameters[1]
+        slack = share * (expit(z) - target)
+        return float(share @ (np.logaddexp(0.0, z) - target * z)), np.array([slack @ log_odds, slack.sum()])
+
+    start = np.array([1.0, 0.0])
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=[SLOPES, INTERCEPTS], options={"ftol": 1e-14, "gtol": 1e-9}
+    )
+    return Calibration(float(found.x[0]), float(found.x[1]))
+
+
+def _score_log_odds(score: Scores) -> Scores:
+    return np.asarray(logit(np.clip(score, SCORE_MARGIN, 1.0 - SCORE_MARGIN)), dtype=np.float64)
+
+
+def _check_lengths(is_match: Flags, score: Scores, weight: Scores | None) -> None:
+    lengths = {len(is_match), len(score), len(score) if weight is None else len(weight)}
+    if len(lengths) > 1:
+        raise InputError(f"there are {len(is_match)} flags for {len(score)} scores; each pair needs one of both")
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,204 @@
+"""The model that decides: what was learned, as values that can be saved, loaded and asked for probabilities."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glue_ml import __version__, storage
+from glue_ml.domain.labels import LabeledRow
+from glue_ml.errors import InputError, NotFoundError
+from glue_ml.matching.blocking import CONTEXT
+from glue_ml.matching.comparison import RECORD, Feature, FeatureName, compare, name_features
+from glue_ml.matching.evaluation import Calibration, Evaluation
+from glue_ml.matching.forest import Forest
+from glue_ml.matching.learning import Scorer
+from glue_ml.matching.profile import ColumnProfile
+from glue_ml.matching.records import Records
+from glue_ml.matching.unsupervised import Unsupervised
+
+Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
+
+FORMAT = 1  #: Raised when an older reader would misread a saved model.
+_UNSUPERVISED_FEATURE = "fellegi_sunter"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose. Tradeoffs are 0 to 1 or None (works as 0.5)."""
+
+    primary_key: str
+    precision_recall_tradeoff: float | None = None
+    accuracy_cost_tradeoff: float | None = None
+    enforce_provided_labels: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("precision_recall_tradeoff", "accuracy_cost_tradeoff"):
+            value = getattr(self, name)
+            # written so that NaN fails as well
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise InputError(f"{name} is {value}; it must be between 0.0 and 1.0")
+        if not self.primary_key:
+            raise InputError("primary_key is empty; name the column whose values identify the rows")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What labels added: a scorer that sees the candidate lists, one that sees the pair alone, and the evaluation.
+
+    `source_column`, where the labels showed one, is the column in which the two records of a match differ.
+    """
+
+    context: Scorer
+    plain: Scorer
+    prefers_context: bool
+    source_column: str | None
+    evaluation: Evaluation
+    labels: tuple[LabeledRow, ...]
+
+
+@dataclass(frozen=True)
+class MatchModel:
+    """Everything needed to score pairs of prepared records."""
+
+    settings: Settings
+    profiles: tuple[ColumnProfile, ...]
+    unsupervised: Unsupervised
+    learned: Learned | None = None
+
+    @property
+    def features(self) -> tuple[FeatureName, ...]:
+        """The names of the features, in the order of `measure`."""
+        context = (FeatureName(RECORD, name) for name in CONTEXT)
+        return (*name_features(self.profiles), FeatureName(RECORD, _UNSUPERVISED_FEATURE), *context)
+
+    @property
+    def threshold(self) -> float:
+        """The probability above which a pair is a match.
+
+        With calibrated probabilities, a false match costing t and a missed one 1 - t make t the cheapest threshold;
+        the ends of the scale stop where labels cannot tell probabilities apart any more.
+        """
+        tradeoff = self.settings.precision_recall_tradeoff
+        return float(np.clip(0.5 if tradeoff is None else tradeoff, 0.01, 0.99))
+
+    def measure(self, records: Records, left: Rows, right: Rows, context: Feature) -> Feature:
+        """Return all features of the pairs: compared, the unsupervised log-odds, and the given context."""
+        compared = compare(records, left, right)
+        log_odds = self.unsupervised.log_odds(compared, self.profiles)[:, None]
+        return np.hstack([compared, log_odds.astype(np.float32), context])
+
+    def probability(self, features: Feature) -> Scores:
+        """Return the probability that each candidate pair matches."""
+        if self.learned is None:
+            return _unsupervised_probability(features)
+        chosen = self.learned.context if self.learned.prefers_context else self.learned.plain
+        return chosen.probability(features)
+
+    def plain_probability(self, records: Records, left: Rows, right: Rows) -> Scores:
+        """Return the probability of pairs that blocking may never have proposed: their context is unknown."""
+        nothing = np.zeros((len(left), len(CONTEXT)), dtype=np.float32)
+        features = self.measure(records, left, right, nothing)
+        return _unsupervised_probability(features) if self.learned is None else self.learned.plain.probability(features)
+
+    @property
+    def source_column(self) -> str | None:
+        """The column in which candidate pairs must differ, if the labels showed one."""
+        return None if self.learned is None else self.learned.source_column
+
+    def with_learned(self, learned: Learned) -> MatchModel:
+        """Return this model with what labels added."""
+        return replace(self, learned=learned)
+
+
+def _unsupervised_probability(features: Feature) -> Scores:
+    log_odds = features[:, -1 - len(CONTEXT)].astype(np.float64)
+    return 1.0 / (1.0 + np.exp(-np.clip(log_odds, -30.0, 30.0)))
+
+
+def save_model(model: MatchModel, uri: str) -> None:
+    """Write `model` below `uri`: forests and labels as Parquet, then `model.json`, whose presence completes it."""
+    described: dict[str, Any] = {
+        "format": FORMAT,
+        "glue_ml": __version__,
+        "python": platform.python_version(),
+        "settings": dict(vars(model.settings)),
+        "profiles": [profile.to_dict() for profile in model.profiles],
+        "unsupervised": model.unsupervised.to_dict(),
+    }
+    if model.learned is not None:
+        learned = model.learned
+        described["learned"] = {
+            "prefers_context": learned.prefers_context,
+            "source_column": learned.source_column,
+            "evaluation": learned.evaluation.to_dict(),
+            "context": _describe_scorer(learned.context),
+            "plain": _describe_scorer(learned.plain),
+        }
+        storage.write_bytes(storage.join(uri, "context_forest.parquet"), _parquet(learned.context.forest.to_arrow()))
+        storage.write_bytes(storage.join(uri, "plain_forest.parquet"), _parquet(learned.plain.forest.to_arrow()))
+        storage.write_bytes(storage.join(uri, "labels.parquet"), _parquet(_labels_table(learned.labels)))
+    storage.write_bytes(storage.join(uri, "model.json"), json.dumps(described, indent=1).encode())
+
+
+def load_model(uri: str) -> MatchModel:
+    """Read what `save_model` wrote. Raises NotFoundError where there is no model, InputError where it is damaged."""
+    path = storage.join(uri, "model.json")
+    if not storage.exists(path):
+        raise NotFoundError(f"there is no model at {uri}: it has no model.json")
+    try:
+        described = json.loads(storage.read_bytes(path))
+        if described["format"] != FORMAT:
+            raise InputError(f"the model at {uri} has format {described['format']}; this version reads {FORMAT}")
+        return MatchModel(
+            Settings(**described["settings"]),
+            tuple(ColumnProfile.from_dict(p) for p in described["profiles"]),
+            Unsupervised.from_dict(described["unsupervised"]),
+            _load_learned(uri, described["learned"]) if "learned" in described else None,
+        )
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"the model at {uri} is damaged ({type(error).__name__}: {error}); train it again") from error
+
+
+def _load_learned(uri: str, members: dict[str, Any]) -> Learned:
+    labels = pq.read_table(io.BytesIO(storage.read_bytes(storage.join(uri, "labels.parquet"))))
+    return Learned(
+        _load_scorer(uri, "context", members["context"]),
+        _load_scorer(uri, "plain", members["plain"]),
+        members["prefers_context"],
+        members["source_column"],
+        Evaluation.from_dict(members["evaluation"]),
+        tuple(LabeledRow(row["labeling_set_id"], row["label"], row["key"]) for row in labels.to_pylist()),
+    )
+
+
+def _describe_scorer(scorer: Scorer) -> dict[str, Any]:
+    return {"columns": scorer.columns.tolist(), "calibration": scorer.calibration.to_dict()}
+
+
+def _load_scorer(uri: str, name: str, members: dict[str, Any]) -> Scorer:
+    trees = pq.read_table(io.BytesIO(storage.read_bytes(storage.join(uri, f"{name}_forest.parquet"))))
+    columns = np.array(members["columns"], dtype=np.int64)
+    return Scorer(columns, Forest.from_arrow(trees), Calibration.from_dict(members["calibration"]))
+
+
+def _labels_table(labels: Sequence[LabeledRow]) -> pa.Table:
+    names = ("labeling_set_id", "label", "key")
+    return pa.table({name: pa.array([getattr(row, name) for row in labels], pa.string()) for name in names})
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()

@@ -1,0 +1,142 @@
+"""Prepared records: a table's rows in the order of their keys, cleaned, dictionary-encoded and tokenised.
+
+This is what blocking and comparison read. It is built once per run and, while it fits, shipped whole to the workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from glue_ml.matching.profile import ColumnKind, ColumnProfile, parse_date, parse_number, profile_column
+from glue_ml.matching.tokens import Incidence, build_incidence, clean, split_words
+
+WORDLESS = frozenset({ColumnKind.EMPTY, ColumnKind.CATEGORY})  #: Kinds whose words are too common to be evidence.
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: row i holds `values[codes[i]]`, or nothing where the code is -1.
+
+    `words` has a row per distinct value and one empty row at its end, which code -1 selects.
+    `numbers` (one per distinct value, NaN where it is none) is set for numbers, `dates` (year, month, day) for dates.
+    """
+
+    profile: ColumnProfile
+    codes: npt.NDArray[np.int32]
+    values: list[str]
+    rarity: npt.NDArray[np.float32]  #: -log of the value's share of the filled rows, over log(rows): 0 to 1.
+    words: Incidence | None
+    numbers: npt.NDArray[np.float64] | None = None
+    dates: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Records:
+    """All rows of a run. Row numbers follow the sorted keys, so they depend on the data alone."""
+
+    keys: pa.StringArray
+    columns: tuple[Column, ...]
+    words: Incidence  #: rows x vocabulary, 0/1: the words of all columns together.
+    vocabulary: list[str]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def profiles(self) -> tuple[ColumnProfile, ...]:
+        """The profile of each column, in table order."""
+        return tuple(column.profile for column in self.columns)
+
+    @cached_property
+    def idf(self) -> npt.NDArray[np.float32]:
+        """Inverse document frequency of each word, as a share of the largest possible: 0 (everywhere) to 1."""
+        frequency = np.bincount(self.words.indices, minlength=self.words.shape[1])
+        return inverse_frequency(frequency, len(self))
+
+    @cached_property
+    def code_words(self) -> npt.NDArray[np.bool_]:
+        """Which words hold a digit: model numbers, house numbers, years."""
+        return np.array([any(c.isdigit() for c in word) for word in self.vocabulary], dtype=bool)
+
+    def find_rows(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return the row number of each key, -1 where the table has no such key."""
+        found = pc.index_in(pa.array(keys, pa.string()), value_set=self.keys)
+        return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def inverse_frequency(frequency: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.float32]:
+    """Return log(rows / frequency) / log(rows) per feature, clipped to [0, 1]; unused features get 1."""
+    scale = np.log(max(rows, 2))
+    return np.clip(1.0 - np.log(np.maximum(frequency, 1)) / scale, 0.0, 1.0).astype(np.float32)
+
+
+def prepare_records(table: pa.Table, profiles: Sequence[ColumnProfile] | None = None) -> Records:
+    """Prepare `table` (first column the unique key, the rest strings named c0, c1, ...), sorted by key.
+
+    `profiles` are those of the model that will score the records; without them the columns are profiled here.
+    `names` of the columns come from the table schema's metadata-free field names, in order.
+    """
+    table = table.take(pc.sort_indices(table.column(0)))
+    keys = table.column(0).combine_chunks()
+    encoded = [_encode(table.column(i)) for i in range(1, table.num_columns)]
+    if profiles is None:
+        profiles = [
+            profile_column(name, values.to_pylist(), np.bincount(codes[codes >= 0]), rows=len(keys))
+            for name, (codes, values) in zip(table.column_names[1:], encoded, strict=True)
+        ]
+    wordy = [i for i, profile in enumerate(profiles) if profile.kind not in WORDLESS]
+    matrices, vocabulary = build_incidence([split_words(encoded[i][1]) for i in wordy])
+    words = {i: _with_empty_row(matrix) for i, matrix in zip(wordy, matrices, strict=True)}
+    columns = tuple(
+        _build_column(profile, codes, values, words.get(i))
+        for i, (profile, (codes, values)) in enumerate(zip(profiles, encoded, strict=True))
+    )
+    return Records(keys, columns, _union_words(columns, len(keys), len(vocabulary)), vocabulary)
+
+
+def _encode(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
+    """Dictionary-encode a column of strings after cleaning; distinct raw values are cleaned once."""
+    raw = column.combine_chunks().dictionary_encode()
+    cleaned = clean(raw.dictionary.cast(pa.string())).dictionary_encode()
+    recode = pc.fill_null(cleaned.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
+    recode = np.append(recode, np.int32(-1))
+    codes = recode[pc.fill_null(raw.indices, -1).to_numpy(zero_copy_only=False)]
+    return codes, cleaned.dictionary
+
+
+def _build_column(
+    profile: ColumnProfile, codes: npt.NDArray[np.int32], dictionary: pa.StringArray, words: Incidence | None
+) -> Column:
+    values = dictionary.to_pylist()
+    counts = np.bincount(codes[codes >= 0], minlength=len(values))
+    numbers = dates = None
+    if profile.kind is ColumnKind.NUMBER:
+        numbers = np.array([parse_number(value) for value in values], dtype=np.float64)
+    if profile.kind is ColumnKind.DATE:
+        nothing = (np.nan, np.nan, np.nan)
+        dates = np.array([parse_date(value) or nothing for value in values], dtype=np.float64).reshape(-1, 3)
+    if profile.kind is ColumnKind.PHONE:
+        values = ["".join(c for c in value if c.isdigit()) for value in values]
+    return Column(profile, codes, values, inverse_frequency(counts, int(counts.sum())), words, numbers, dates)
+
+
+def _with_empty_row(matrix: Incidence) -> Incidence:
+    matrix.resize(matrix.shape[0] + 1, matrix.shape[1])
+    return matrix
+
+
+def _union_words(columns: Sequence[Column], rows: int, width: int) -> Incidence:
+    total = Incidence((rows, max(width, 1)), dtype=np.float32)
+    for column in columns:
+        if column.words is not None:
+            total = total + column.words[column.codes]
+    total.data[:] = 1.0
+    total.sort_indices()
+    return total

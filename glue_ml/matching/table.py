@@ -1,0 +1,107 @@
+"""The rim between a user's DataFrame and the engine: what is refused, what is read, and how ids come back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from glue_ml.errors import InputError
+
+MATCH_ID = "match_id"
+CONFIDENCE = "match_confidence_score"
+LABEL_COLUMNS = ("labeling_set_id", "label")
+MAX_COLUMNS = 100  #: The API's upper bound of a transform's schema.
+_UNREADABLE = (T.ArrayType, T.MapType, T.StructType, T.BinaryType, T.NullType)
+
+
+def quote(name: str) -> str:
+    """Quote a column name for Spark, whatever characters it holds."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def check_table(df: DataFrame, *, primary_key: str, reserved: Sequence[str] = ()) -> None:
+    """Refuse a table whose columns cannot be told apart, lack the key, or use a `reserved` name.
+
+    Raises InputError.
+    """
+    folded = [name.casefold() for name in df.columns]
+    for name in df.columns:
+        if folded.count(name.casefold()) > 1:
+            raise InputError(f"column {name!r} occurs more than once (upper and lower case count as the same): rename one")
+    if primary_key not in df.columns:
+        raise InputError(f"the table has no column {primary_key!r} to be its primary key; it has {sorted(df.columns)}")
+    for name in reserved:
+        if name in folded:
+            raise InputError(f"the table has a column {name!r}, a name the output needs: drop or rename it first")
+    if isinstance(df.schema[primary_key].dataType, _UNREADABLE):
+        raise InputError(f"primary key column {primary_key!r} is of type {df.schema[primary_key].dataType.simpleString()}; "
+                         "use one of a plain type")  # fmt: skip
+    if len(df.columns) > MAX_COLUMNS:
+        raise InputError(f"the table has {len(df.columns)} columns; at most {MAX_COLUMNS} are allowed: drop some")
+
+
+def compared_columns(df: DataFrame, *, primary_key: str) -> list[str]:
+    """Return the columns that are compared: all but the key and those of nested, binary or void types."""
+    return [f.name for f in df.schema.fields if f.name != primary_key and not isinstance(f.dataType, _UNREADABLE)]
+
+
+def read_rows(df: DataFrame, *, primary_key: str, columns: Sequence[str]) -> pa.Table:
+    """Collect the key and `columns` as strings under their own names. Cost: one Spark job, the table once.
+
+    Raises InputError where the key is null or not unique.
+    """
+    if missing := [name for name in columns if name not in df.columns]:
+        raise InputError(f"the table has no column {missing[0]!r}, which the model compares; it has {sorted(df.columns)}")
+    chosen = [F.col(quote(primary_key)).cast("string").alias("key")]
+    chosen += [F.col(quote(name)).cast("string").alias(f"c{i}") for i, name in enumerate(columns)]
+    table = collect_arrow(df.select(*chosen)).rename_columns([primary_key, *columns])
+    _check_keys(table.column(0), primary_key)
+    return table
+
+
+def collect_arrow(df: DataFrame) -> pa.Table:
+    """Collect a DataFrame as one Arrow table."""
+    if hasattr(df, "toArrow"):
+        return df.toArrow()
+    # PySpark 3.5 can do the same but has no public name for it
+    batches = df._collect_as_arrow()
+    return pa.Table.from_batches(batches) if batches else _empty_like(df)
+
+
+def _empty_like(df: DataFrame) -> pa.Table:
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return to_arrow_schema(df.schema).empty_table()
+
+
+def _check_keys(keys: pa.ChunkedArray, primary_key: str) -> None:
+    if keys.null_count:
+        raise InputError(f"primary key column {primary_key!r} is null in {keys.null_count} of {len(keys)} rows; "
+                         "every row needs a key")  # fmt: skip
+    counts = pc.value_counts(keys)
+    repeated = counts.filter(pc.greater(pc.struct_field(counts, [1]), 1))
+    if len(repeated):
+        first = min(value for value in pc.struct_field(repeated, [0]).to_pylist())
+        raise InputError(f"primary key column {primary_key!r} is not unique: {first!r} and "
+                         f"{len(repeated) - 1} other values occur more than once")  # fmt: skip
+
+
+def attach_groups(df: DataFrame, groups: pa.Table, *, primary_key: str) -> DataFrame:
+    """Return `df` with the columns of `groups` (its first column the key as string) added. One join by key."""
+    key = "__glue_ml_key"
+    mapping = df.sparkSession.createDataFrame(
+        groups.rename_columns([key, *groups.column_names[1:]]).to_pandas(), schema=_spark_schema(key, groups)
+    )
+    joined = df.withColumn(key, F.col(quote(primary_key)).cast("string"))
+    return joined.join(mapping, on=key, how="left").drop(key)
+
+
+def _spark_schema(key: str, groups: pa.Table) -> T.StructType:
+    kinds = {pa.int64(): T.LongType(), pa.float64(): T.DoubleType()}
+    added = [T.StructField(name, kinds[groups.schema.field(name).type]) for name in groups.column_names[1:]]
+    return T.StructType([T.StructField(key, T.StringType()), *added])

@@ -1,0 +1,73 @@
+"""The start without labels: a Fellegi-Sunter model fitted by EM on the counts of agreement patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from glue_ml.matching.agreement import LEVELS, agreed_rarity, choose_columns, code_patterns
+from glue_ml.matching.comparison import Feature, compare
+from glue_ml.matching.fellegi_sunter import FellegiSunter, estimate_u, fit_fellegi_sunter
+from glue_ml.matching.profile import ColumnProfile
+from glue_ml.matching.records import Records
+
+RANDOM_PAIRS = 100_000  #: Enough for 10 sightings of a level that one random pair in 10,000 reaches.
+PRIOR_SHARE = 0.1  #: Where EM starts: one candidate pair in ten a match.
+
+
+@dataclass(frozen=True)
+class Unsupervised:
+    """A fitted Fellegi-Sunter model and the number of filled rows behind each compared column's frequencies."""
+
+    model: FellegiSunter
+    filled: tuple[float, ...]
+
+    def log_odds(self, features: Feature, profiles: Sequence[ColumnProfile]) -> npt.NDArray[np.float64]:
+        """Return the natural log-odds of a match, term frequencies of agreed values included."""
+        frequency = np.exp(-agreed_rarity(features, profiles) * np.log(np.maximum(self.filled, 2.0)))
+        return self.model.log_odds(code_patterns(features, profiles), term_frequency=frequency)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model as JSON members."""
+        return {"model": self.model.to_dict(), "filled": list(self.filled)}
+
+    @classmethod
+    def from_dict(cls, members: Mapping[str, Any]) -> Self:
+        """Rebuild a model from `to_dict`."""
+        return cls(FellegiSunter.from_dict(members["model"]), tuple(members["filled"]))
+
+
+def fit_unsupervised(
+    records: Records, patterns: npt.NDArray[np.int8], counts: npt.NDArray[np.int64], *, seed: int
+) -> Unsupervised:
+    """Fit by EM on the pattern counts of the candidate pairs; levels of non-matches from random pairs."""
+    columns = choose_columns(records.profiles)
+    levels = [LEVELS] * len(columns)
+    u = estimate_u(*_count_random_patterns(records, seed=seed), levels)
+    model = fit_fellegi_sunter(
+        patterns, counts, level_counts=levels, u=u, prior_share=PRIOR_SHARE, max_iterations=200, tolerance=1e-5
+    )
+    return Unsupervised(model, tuple(records.profiles[i].fill * len(records) for i in columns))
+
+
+def count_patterns(patterns: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+    """Return the distinct patterns in order, and how often each occurs."""
+    if len(patterns) == 0 or patterns.shape[1] == 0:
+        return patterns[:0], np.zeros(0, dtype=np.int64)
+    distinct, counts = np.unique(patterns, axis=0, return_counts=True)
+    return distinct, counts.astype(np.int64)
+
+
+def _count_random_patterns(
+    records: Records, *, seed: int
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    left = rng.integers(0, max(len(records), 1), RANDOM_PAIRS)
+    right = rng.integers(0, max(len(records), 1), RANDOM_PAIRS)
+    different = left != right
+    features = compare(records, left[different], right[different])
+    return count_patterns(code_patterns(features, records.profiles))

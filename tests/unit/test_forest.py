@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+
+from glue_ml.matching.forest import Forest, grow_forest
+
+
+def make_pairs(seed: int, rows: int = 400) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    rng = np.random.default_rng(seed)
+    features = rng.random((rows, 8)).astype(np.float32)
+    features[rng.random(features.shape) < 0.1] = -1.0
+    return features, features[:, 0] + 0.3 * features[:, 3] + 0.2 * rng.random(rows) > 0.8
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_arrays_score_as_scikit_learn_does(seed: int) -> None:
+    features, is_match = make_pairs(seed)
+    ours = grow_forest(features, is_match, seed=seed, trees=30)
+    theirs = RandomForestClassifier(n_estimators=30, max_features="sqrt", random_state=seed).fit(features, is_match)
+    fresh, _ = make_pairs(seed + 100, rows=20_000)
+    np.testing.assert_allclose(ours.score(fresh), theirs.predict_proba(fresh)[:, 1], atol=1e-6)
+
+
+def test_growing_is_deterministic() -> None:
+    features, is_match = make_pairs(5)
+    first, second = (grow_forest(features, is_match, seed=9, trees=10) for _ in range(2))
+    np.testing.assert_array_equal(first.score(features), second.score(features))
+    assert not np.array_equal(first.score(features), grow_forest(features, is_match, seed=8, trees=10).score(features))
+
+
+def test_a_forest_survives_parquet_bit_for_bit() -> None:
+    features, is_match = make_pairs(6)
+    forest = grow_forest(features, is_match, seed=1, trees=12)
+    sink = io.BytesIO()
+    pq.write_table(forest.to_arrow(), sink)
+    again = Forest.from_arrow(pq.read_table(io.BytesIO(sink.getvalue())))
+    np.testing.assert_array_equal(again.score_trees(features), forest.score_trees(features))
+    assert again.depth == forest.depth
+
+
+def test_the_score_is_the_mean_of_the_trees() -> None:
+    features, is_match = make_pairs(7)
+    forest = grow_forest(features, is_match, seed=1, trees=12)
+    np.testing.assert_allclose(forest.score(features), forest.score_trees(features).mean(axis=1), atol=1e-6)
+    assert len(forest.score(features[:0])) == 0

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glue_ml.matching.labeling import PairPool, choose_neighbourhoods, deal_sets, name_set
+
+
+def make_pool(pairs: int, rows: int, seed: int) -> PairPool:
+    rng = np.random.default_rng(seed)
+    codes = np.unique(rng.integers(0, rows, (pairs, 2)), axis=0)
+    codes = codes[codes[:, 0] < codes[:, 1]]
+    numbers = [rng.random(len(codes)) for _ in range(3)]
+    return PairPool(codes[:, 0], codes[:, 1], *numbers)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2000), st.integers(2, 300), st.integers(0, 150), st.integers(0, 9))
+def test_rows_are_asked_about_once_and_never_again(pairs: int, rows: int, wanted: int, seed: int) -> None:
+    pool = make_pool(pairs, rows, seed)
+    excluded = np.arange(0, rows, 7)
+    groups = choose_neighbourhoods(pool, rows=wanted, excluded=excluded, seed=seed)
+    chosen = [row for group in groups for row in group]
+    assert len(chosen) == len(set(chosen)) <= wanted
+    assert not set(chosen) & set(excluded.tolist())
+    assert all(len(group) in (2, 3) for group in groups)
+    known = set(zip(pool.left.tolist(), pool.right.tolist(), strict=True))
+    assert all((min(group[:2]), max(group[:2])) in known for group in groups)
+
+
+def test_a_large_pool_fills_the_request_and_starts_with_the_most_uncertain_pair() -> None:
+    pool = make_pool(20_000, 5_000, 1)
+    groups = choose_neighbourhoods(pool, rows=100, excluded=np.zeros(0, np.int64), seed=0)
+    assert 98 <= sum(map(len, groups)) <= 100
+    first = int(np.argmax(pool.disagreement))
+    assert groups[0][:2] == [pool.left[first], pool.right[first]]
+
+
+def test_the_order_of_the_pool_does_not_matter() -> None:
+    pool = make_pool(3_000, 900, 2)
+    order = np.random.default_rng(0).permutation(len(pool.left))
+    members = (pool.left, pool.right, pool.probability, pool.disagreement, pool.coverage)
+    shuffled = PairPool(*(member[order] for member in members))
+    none = np.zeros(0, np.int64)
+    first = choose_neighbourhoods(pool, rows=60, excluded=none, seed=5)
+    assert first == choose_neighbourhoods(shuffled, rows=60, excluded=none, seed=5)
+
+
+def test_part_of_the_pairs_covers_the_whole_range_of_scores() -> None:
+    pool = make_pool(20_000, 5_000, 3)
+    calm = PairPool(pool.left, pool.right, pool.probability, pool.disagreement * 0, pool.coverage * 0)
+    groups = choose_neighbourhoods(calm, rows=200, excluded=np.zeros(0, np.int64), seed=0)
+    number = {(a, b): i for i, (a, b) in enumerate(zip(pool.left.tolist(), pool.right.tolist(), strict=True))}
+    last = [number[min(g[:2]), max(g[:2])] for g in groups[-10:]]
+    strata = {int(pool.probability[i] * 10) for i in last}
+    assert len(strata) >= 9
+
+
+@given(st.lists(st.lists(st.integers(), min_size=2, max_size=3), max_size=40), st.integers(1, 12))
+def test_sets_are_even_and_keep_neighbourhoods_together(groups: list[list[int]], sets: int) -> None:
+    numbered = [[3 * i + j for j in range(len(group))] for i, group in enumerate(groups)]
+    dealt = deal_sets(numbered, sets=sets, seed=0)
+    assert sorted(row for rows in dealt for row in rows) == sorted(row for group in numbered for row in group)
+    assert len(dealt) == min(sets, len(groups))
+    if dealt:
+        assert max(map(len, dealt)) - min(map(len, dealt)) <= 3
+    for group in numbered:
+        assert any("".join(map(str, group)) in "".join(map(str, rows)) for rows in dealt)
+
+
+def test_a_set_is_named_by_its_members_in_any_order() -> None:
+    assert name_set(["a", "b"]) == name_set(["b", "a"]) != name_set(["ab", ""])
