@@ -92,7 +92,8 @@ class BlockingIndex:
     @property
     def size_bytes(self) -> int:
         """Memory of the index on a worker, inverted copies included."""
-        return 2 * sum(v.matrix.data.nbytes + v.matrix.indices.nbytes + v.matrix.indptr.nbytes for v in self.views)
+        arrays = [a for v in self.views for a in (v.matrix.data, v.matrix.indices, v.matrix.indptr)]
+        return 2 * sum(int(array.nbytes) for array in arrays)
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def list_candidates(index: BlockingIndex, rows: Rows) -> CandidateLists:
         views[place[start : start + len(entries)]] |= np.int8(1 << bit)
         start += len(entries)
     row, other = np.divmod(pairs, height)
-    score = np.sum([view.cosine(row, other) for view in index.views], axis=0, dtype=np.float32)
+    score = np.stack([view.cosine(row, other) for view in index.views]).sum(axis=0, dtype=np.float32)
     return _rank(row, other, score, views)
 
 
@@ -230,13 +231,13 @@ def _top(matrix: Incidence, inverted: Incidence, rows: Rows, top_k: int) -> Rows
     itself = row == other
     # where duplicates crowd a row out of its own list the last entry is one too many
     kept = ~itself & (place - _before(itself, near.indptr) < top_k)
-    return row[kept] * np.int64(height) + other[kept]
+    return np.asarray(row[kept] * height + other[kept], dtype=np.int64)
 
 
 def _before(flags: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int32]) -> Rows:
     """Return, for each entry, how many flagged entries its list has up to it."""
     total = np.concatenate([[0], np.cumsum(flags)])
-    return total[1:] - np.repeat(total[offsets[:-1]], np.diff(offsets))
+    return np.asarray(total[1:] - np.repeat(total[offsets[:-1]], np.diff(offsets)), dtype=np.int64)
 
 
 def _rank(row: Rows, other: Rows, score: npt.NDArray[np.float32], views: npt.NDArray[np.int8]) -> CandidateLists:
@@ -255,7 +256,9 @@ def _rank(row: Rows, other: Rows, score: npt.NDArray[np.float32], views: npt.NDA
 CONTEXT = ("score", "best_rank", "worst_rank", "best_ratio", "worst_ratio", "lists", "views")
 
 
-def look_up_context(lists: CandidateLists, left: Rows, right: Rows, *, budget: BlockingBudget) -> npt.NDArray[np.float32]:
+def look_up_context(
+    lists: CandidateLists, left: Rows, right: Rows, *, budget: BlockingBudget
+) -> npt.NDArray[np.float32]:
     """Return the CONTEXT features (pairs x 7) of pairs whose both rows have their lists in `lists`.
 
     The context says how a pair compares with the other candidates of either record; a pair in neither list gets

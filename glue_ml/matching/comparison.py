@@ -84,7 +84,7 @@ def compare_numbers(column: Column, left: Rows, right: Rows) -> dict[str, Featur
     a, b = column.numbers[left], column.numbers[right]
     largest = np.maximum(np.abs(a), np.abs(b))
     similarity = 1.0 - np.abs(a - b) / np.where(largest == 0, 1.0, 2.0 * largest)
-    return {"closeness": np.nan_to_num(similarity, nan=BOTH_MISSING).astype(np.float32)}
+    return {"closeness": np.nan_to_num(similarity, nan=float(BOTH_MISSING)).astype(np.float32)}
 
 
 def compare_dates(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:

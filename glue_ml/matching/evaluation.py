@@ -160,7 +160,7 @@ class Calibration:
     def apply(self, score: Scores) -> Scores:
         """Return probabilities, strictly between 0 and 1 and never falling as the score rises."""
         probability = expit(self.slope * _score_log_odds(score) + self.intercept)
-        return np.clip(probability, PROBABILITY_MARGIN, 1.0 - PROBABILITY_MARGIN)
+        return np.asarray(np.clip(probability, PROBABILITY_MARGIN, 1.0 - PROBABILITY_MARGIN), dtype=np.float64)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the calibration as JSON members."""

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from glue_ml.domain.labels import LabeledRow, label_constraints, labeled_pairs
 from glue_ml.errors import LabelError, NotReadyError
 from glue_ml.matching.agreement import choose_columns, code_patterns
-from glue_ml.matching.blocking import build_index, choose_budget
+from glue_ml.matching.blocking import CONTEXT, build_index, choose_budget
 from glue_ml.matching.clustering import Clustering, ClusterOptions, Constraints, cluster
 from glue_ml.matching.comparison import Feature, FeatureName, compare
 from glue_ml.matching.evaluation import Evaluation
@@ -39,7 +39,7 @@ from glue_ml.matching.table import (
     read_rows,
 )
 from glue_ml.matching.training import learn
-from glue_ml.matching.unsupervised import fit_unsupervised
+from glue_ml.matching.unsupervised import TAIL_RANK, PatternCounts, fit_unsupervised
 
 Progress = Callable[[str, int, int], None]  #: Stage name, stages done, stages in all.
 Rows = npt.NDArray[np.int64]
@@ -128,8 +128,8 @@ class FindMatches:
         with stages.run("block"):
             blocked = Blocked(records, build_index(records, choose_budget(self.accuracy_cost_tradeoff)))
         with stages.run("compare"):
-            patterns, counts = _count_candidate_patterns(df.sparkSession, blocked)
-            unsupervised = fit_unsupervised(records, patterns, counts, seed=self.seed)
+            counts = _count_candidate_patterns(df.sparkSession, blocked)
+            unsupervised = fit_unsupervised(records, counts, seed=self.seed)
         with stages.run("learn"):
             model = MatchModel(settings, records.profiles, unsupervised)
             if labels is not None:
@@ -322,7 +322,7 @@ def _judge(model: MatchModel, features: Feature) -> list[npt.NDArray[np.float64]
     unsupervised = MatchModel(model.settings, model.profiles, model.unsupervised).probability(features)
     views = features[:, -1]
     if model.learned is None:
-        best_rank = features[:, -6]
+        best_rank = features[:, CONTEXT.index("best_rank") - len(CONTEXT)]
         # without a committee: the unsupervised score is unsure, or says no to somebody's best candidate
         disagreement = 1.0 - np.abs(2.0 * unsupervised - 1.0) + (best_rank == 1) * 0.25
         return [unsupervised, disagreement, np.where(views == 1, unsupervised, 0.0)]
@@ -348,27 +348,28 @@ def _merge_pool(parts: list[pa.Table]) -> PairPool:
     return PairPool(*members)
 
 
-def _count_candidate_patterns(
-    spark: SparkSession, blocked: Blocked
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+def _count_candidate_patterns(spark: SparkSession, blocked: Blocked) -> PatternCounts:
     """Count the agreement patterns of all candidate pairs: one Spark job, a few thousand rows collected."""
     width = len(choose_columns(blocked.records.profiles))
     if width == 0 or len(blocked.records) < 2:
-        return np.zeros((0, width), dtype=np.int8), np.zeros(0, dtype=np.int64)
+        nothing = np.zeros(0, dtype=np.int64)
+        return PatternCounts(np.zeros((0, width), dtype=np.int8), nothing, nothing)
     shipped = Shipped(spark, blocked)
 
     def code(records: Records, lo: Rows, hi: Rows, context: Feature) -> pa.RecordBatch:
         patterns = code_patterns(compare(records, lo, hi), records.profiles)
-        distinct, counts = np.unique(patterns, axis=0, return_counts=True)
+        distinct, place, pairs = np.unique(patterns, axis=0, return_inverse=True, return_counts=True)
+        in_tail = context[:, CONTEXT.index("best_rank")] >= TAIL_RANK
+        tail = np.bincount(place.ravel(), weights=in_tail, minlength=len(distinct)).astype(np.int64)
         packed = pa.array([row.tobytes() for row in distinct], pa.binary())
-        return pa.RecordBatch.from_arrays([packed, pa.array(counts)], names=["pattern", "pairs"])
+        return pa.RecordBatch.from_arrays([packed, pa.array(pairs), pa.array(tail)], names=["pattern", "pairs", "tail"])
 
-    pairs = propose_pairs(spark, shipped, rows=len(blocked.records))
-    coded = map_pairs(pairs, shipped, code, "pattern binary, pairs long").groupBy("pattern").agg(F.sum("pairs"))
-    counted = collect_arrow(coded).sort_by("pattern")
+    candidates = propose_pairs(spark, shipped, rows=len(blocked.records))
+    coded = map_pairs(candidates, shipped, code, "pattern binary, pairs long, tail long")
+    counted = collect_arrow(coded.groupBy("pattern").agg(F.sum("pairs"), F.sum("tail"))).sort_by("pattern")
     shipped.release()
-    packed = b"".join(counted.column(0).to_pylist())
-    return np.frombuffer(packed, dtype=np.int8).reshape(-1, width), counted.column(1).to_numpy()
+    patterns = np.frombuffer(b"".join(counted.column(0).to_pylist()), dtype=np.int8).reshape(-1, width)
+    return PatternCounts(patterns, counted.column(1).to_numpy(), counted.column(2).to_numpy())
 
 
 def _labeled_rows(labels: DataFrame | Sequence[LabeledRow], *, primary_key: str) -> list[LabeledRow]:
@@ -410,7 +411,7 @@ def _count_groups(clustering: Clustering) -> dict[str, int]:
 
 
 def _lay_out_sets(df: DataFrame, records: Records, sets: Sequence[Sequence[int]], *, primary_key: str) -> DataFrame:
-    """Return the rows of the sets in reading order. The rows come from `df`, so every column is as the user knows it."""
+    """Return the rows of the sets in reading order, taken from `df`, so that every value is as the user knows it."""
     keys = records.keys.to_pylist()
     named = [(name_set([keys[r] for r in rows]), [keys[r] for r in rows]) for rows in sets]
     order = [(set_id, place, key) for set_id, members in sorted(named) for place, key in enumerate(members)]

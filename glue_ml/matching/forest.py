@@ -8,7 +8,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sklearn.ensemble import RandomForestClassifier
 
 Features = npt.NDArray[np.float32]
 
@@ -79,6 +78,9 @@ class Forest:
 
 def grow_forest(features: Features, is_match: npt.NDArray[np.bool_], *, seed: int, trees: int = TREES) -> Forest:
     """Grow a forest from labelled pairs (both classes present). Deterministic in its arguments."""
+    # only the driver grows forests: a worker that scores pairs need not spend a second on this import
+    from sklearn.ensemble import RandomForestClassifier
+
     grower = RandomForestClassifier(
         n_estimators=trees, max_features="sqrt", min_samples_leaf=1, random_state=seed, n_jobs=-1
     )
@@ -88,7 +90,9 @@ def grow_forest(features: Features, is_match: npt.NDArray[np.bool_], *, seed: in
 
 
 def _flatten(trees: list[object], match_column: int) -> Forest:
-    parts: dict[str, list[npt.NDArray[np.generic]]] = {k: [] for k in ("feature", "threshold", "left", "right", "value")}
+    parts: dict[str, list[npt.NDArray[np.generic]]] = {
+        k: [] for k in ("feature", "threshold", "left", "right", "value")
+    }
     roots, start = [], 0
     for tree in trees:
         children = {side: getattr(tree, f"children_{side}") for side in ("left", "right")}
@@ -103,7 +107,7 @@ def _flatten(trees: list[object], match_column: int) -> Forest:
         start += len(leaf)
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     numbered = np.array(roots, dtype=np.int32)
-    return Forest(numbered, **joined, depth=_depth(numbered, joined["left"], joined["right"]))  # type: ignore[arg-type]
+    return Forest(numbered, **joined, depth=_depth(numbered, joined["left"], joined["right"]))
 
 
 def _depth(roots: npt.NDArray[np.int32], left: npt.NDArray[np.generic], right: npt.NDArray[np.generic]) -> int:

@@ -1,40 +1,56 @@
-"""Cutting islands that are too large for all of their pairs to be scored."""
+"""Islands: groups of rows that may hold clusters. Cutting the ones that are too large, settling the plain ones."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_array, csgraph
 
-Rows = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float64]
+from glue_ml.matching.row_pairs import Flags, Links, RowPairs, Rows, label_components
 
 
-def label_components(count: int, lo: Rows, hi: Rows) -> Rows:
-    """Return the connected component of each row 0..count-1, named by its smallest row."""
-    graph = coo_array((np.ones(len(lo), dtype=np.int8), (lo, hi)), shape=(count, count))
-    _, labels = csgraph.connected_components(graph, directed=False)
-    _, first = np.unique(labels, return_index=True)
-    return np.asarray(first[labels], dtype=np.int64)
+def find_islands(edges: RowPairs, links: Links) -> Rows:
+    """Return each row's island, named by its smallest row: the components over `edges` and must-links."""
+    rows = np.arange(links.count)
+    return label_components(links.count, np.append(edges.lo, links.groups), np.append(edges.hi, rows))
 
 
-def cut_along_weakest(parts: Rows, lo: Rows, hi: Rows, probability: Scores, *, cap: int) -> Rows:
-    """Join `parts` (each row's part, named by its smallest row) along the strongest pairs, up to `cap` rows.
+def settle(pieces: Rows, links: Links, pairs: RowPairs, is_match: Flags) -> tuple[Rows, Rows]:
+    """Return labels where no question is open, and the pieces of the other rows (-1 for settled rows).
 
-    That is what raising the threshold until everything fits would leave, except that rows which fall off a piece may
-    still join another, and that pairs of equal probability, which no threshold tells apart, are taken in row order.
+    `pairs` lie inside pieces. A piece is settled as one cluster where every pair is a match, and as no more than its
+    must-links where every pair is known and none is a match.
     """
-    order = np.lexsort((hi, lo, -probability))
-    lo, hi = lo[order], hi[order]
-    count = len(parts)
+    count = links.count
+    piece_sizes, group_sizes = (np.bincount(names, minlength=count) for names in (pieces, links.groups))
+    linked = np.bincount(pieces, weights=group_sizes[links.groups] - 1, minlength=count).astype(np.int64) // 2
+    open_pairs = piece_sizes * (piece_sizes - 1) // 2 - linked
+    proposed = np.bincount(pieces[pairs.lo], minlength=count)
+    matches = np.bincount(pieces[pairs.lo[is_match]], minlength=count)
+    joined = matches == open_pairs
+    apart = (matches == 0) & (proposed == open_pairs)
+    labels = np.where(joined[pieces], pieces, links.groups)
+    return labels, np.where((joined | apart)[pieces], -1, pieces)
+
+
+def cut_islands(islands: Rows, edges: RowPairs, links: Links, *, cap: int) -> Rows:
+    """Return the islands with those over `cap` rows cut into pieces, each named by its smallest row.
+
+    Pieces grow from must-link groups along the strongest edges. That is what raising the threshold until everything
+    fits would leave, except that rows which fall off a piece may still join another, and that edges of equal
+    probability, which no threshold tells apart, are taken in row order.
+    """
+    too_large = np.bincount(islands, minlength=len(islands))[islands] > cap
+    edges = edges.select(too_large[edges.lo])
+    order = np.lexsort((edges.hi, edges.lo, -edges.probability))
+    lo, hi, parts = edges.lo[order], edges.hi[order], links.groups
     while True:
-        sizes = np.bincount(parts, minlength=count)
+        sizes = np.bincount(parts, minlength=links.count)
         left, right = np.minimum(parts[lo], parts[hi]), np.maximum(parts[lo], parts[hi])
         fitting = (left != right) & (sizes[left] + sizes[right] <= cap)
         if not fitting.any():
-            return parts
+            return np.where(too_large, parts, islands)
         lo, hi = lo[fitting], hi[fitting]
-        tree = _span(count, left[fitting], right[fitting])
+        tree = _span(links.count, left[fitting], right[fitting])
         parts = _join_up_to(cap, sizes, tree)[parts]
 
 

@@ -37,9 +37,7 @@ class PairPool:
     coverage: Scores
 
 
-def choose_neighbourhoods(
-    pool: PairPool, *, rows: int, excluded: Rows, seed: int
-) -> list[list[int]]:
+def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: int) -> list[list[int]]:
     """Return disjoint groups of 2 or 3 rows, about `rows` in all, none of them `excluded`.
 
     Deterministic in its arguments; the order of the pool does not matter.
@@ -57,8 +55,8 @@ def choose_neighbourhoods(
 def _sorted_pool(pool: PairPool, excluded: Rows) -> PairPool:
     free = ~(np.isin(pool.left, excluded) | np.isin(pool.right, excluded))
     order = np.flatnonzero(free)[np.lexsort((pool.right[free], pool.left[free]))]
-    members = (pool.left, pool.right, pool.probability, pool.disagreement, pool.coverage)
-    return PairPool(*(member[order] for member in members))
+    left, right = pool.left[order], pool.right[order]
+    return PairPool(left, right, pool.probability[order], pool.disagreement[order], pool.coverage[order])
 
 
 def _stratified_order(probability: Scores, rng: np.random.Generator) -> Rows:

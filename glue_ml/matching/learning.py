@@ -54,9 +54,7 @@ def assign_folds(sets: Sequence[str], *, seed: int) -> npt.NDArray[np.int64]:
     return np.asarray(folds[place], dtype=np.int64)
 
 
-def grow_fold_forests(
-    features: Feature, is_match: Flags, fold: npt.NDArray[np.int64], *, seed: int
-) -> FoldForests:
+def grow_fold_forests(features: Feature, is_match: Flags, fold: npt.NDArray[np.int64], *, seed: int) -> FoldForests:
     """Grow a forest without each fold; where the rest holds one class only, its share of matches is the score."""
     score = np.full(len(is_match), is_match.mean())
     forests: list[Forest | None] = []

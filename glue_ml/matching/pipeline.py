@@ -7,7 +7,7 @@ records and the blocking index are built on the driver and shipped to every work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
@@ -69,7 +69,7 @@ class Shipped(Generic[T]):
 
     def __init__(self, spark: SparkSession, value: T) -> None:
         self._broadcast: Any = None
-        self._value: T | None = None
+        self._value: Any = None
         try:
             self._broadcast = spark.sparkContext.broadcast(value)
         except (AttributeError, NotImplementedError, RuntimeError):
@@ -78,7 +78,8 @@ class Shipped(Generic[T]):
     @property
     def value(self) -> T:
         """The value, on the driver or on a worker."""
-        return self._broadcast.value if self._broadcast is not None else self._value  # type: ignore[no-any-return]
+        value: T = self._value if self._broadcast is None else self._broadcast.value
+        return value
 
     def release(self) -> None:
         """Free the workers' copies; a task that still needs the value fetches it again."""
@@ -105,8 +106,8 @@ def propose_pairs(spark: SparkSession, blocked: Shipped[Blocked], *, rows: int) 
     return _meet(listed, unlisted=unlisted_rank(blocked.value.index.budget), partitions=tasks)
 
 
-def _list_task(blocked: Shipped[Blocked]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def list_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _list_task(blocked: Shipped[Blocked]) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+    def list_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         index = blocked.value.index
         for batch in batches:
             lists = list_candidates(index, batch.column(0).to_numpy())
@@ -139,13 +140,15 @@ def _meet(listed: DataFrame, *, unlisted: int, partitions: int) -> DataFrame:
     )
 
 
-PairFunction = Callable[["Records", "np.ndarray[Any, Any]", "np.ndarray[Any, Any]", "np.ndarray[Any, Any]"], pa.RecordBatch]
+PairFunction = Callable[
+    ["Records", "np.ndarray[Any, Any]", "np.ndarray[Any, Any]", "np.ndarray[Any, Any]"], pa.RecordBatch
+]
 
 
 def map_pairs(pairs: DataFrame, blocked: Shipped[Blocked], function: PairFunction, schema: str) -> DataFrame:
     """Apply `function(records, lo, hi, context) -> batch` to large batches of candidate pairs. No shuffle."""
 
-    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         records = blocked.value.records
         for batch in _rebatch(batches, PAIRS_PER_BATCH):
             context = np.stack([batch.column(name).to_numpy() for name in CONTEXT], axis=-1).astype(np.float32)
@@ -154,7 +157,7 @@ def map_pairs(pairs: DataFrame, blocked: Shipped[Blocked], function: PairFunctio
     return pairs.select(*_PAIRS).mapInArrow(run, schema)
 
 
-def _rebatch(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+def _rebatch(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)

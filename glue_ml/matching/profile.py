@@ -86,9 +86,7 @@ def parse_number(text: str) -> float:
         return float("nan")
 
 
-def profile_column(
-    name: str, values: Sequence[str], counts: npt.NDArray[np.int64], *, rows: int
-) -> ColumnProfile:
+def profile_column(name: str, values: Sequence[str], counts: npt.NDArray[np.int64], *, rows: int) -> ColumnProfile:
     """Profile one column from its distinct cleaned `values` (order does not matter) and how often each occurs."""
     filled = int(counts.sum())
     if rows == 0 or len(values) < 2:

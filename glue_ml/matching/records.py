@@ -68,13 +68,13 @@ class Records:
     def find_rows(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the row number of each key, -1 where the table has no such key."""
         found = pc.index_in(pa.array(keys, pa.string()), value_set=self.keys)
-        return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
 
 
 def inverse_frequency(frequency: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.float32]:
     """Return log(rows / frequency) / log(rows) per feature, clipped to [0, 1]; unused features get 1."""
     scale = np.log(max(rows, 2))
-    return np.clip(1.0 - np.log(np.maximum(frequency, 1)) / scale, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(1.0 - np.log(np.maximum(frequency, 1)) / scale, 0.0, 1.0), dtype=np.float32)
 
 
 def prepare_records(table: pa.Table, profiles: Sequence[ColumnProfile] | None = None) -> Records:

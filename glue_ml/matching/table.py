@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,15 +33,17 @@ def check_table(df: DataFrame, *, primary_key: str, reserved: Sequence[str] = ()
     folded = [name.casefold() for name in df.columns]
     for name in df.columns:
         if folded.count(name.casefold()) > 1:
-            raise InputError(f"column {name!r} occurs more than once (upper and lower case count as the same): rename one")
+            raise InputError(
+                f"column {name!r} occurs more than once (upper and lower case count as the same): rename one"
+            )
     if primary_key not in df.columns:
         raise InputError(f"the table has no column {primary_key!r} to be its primary key; it has {sorted(df.columns)}")
     for name in reserved:
         if name in folded:
             raise InputError(f"the table has a column {name!r}, a name the output needs: drop or rename it first")
     if isinstance(df.schema[primary_key].dataType, _UNREADABLE):
-        raise InputError(f"primary key column {primary_key!r} is of type {df.schema[primary_key].dataType.simpleString()}; "
-                         "use one of a plain type")  # fmt: skip
+        kind = df.schema[primary_key].dataType.simpleString()
+        raise InputError(f"primary key column {primary_key!r} is of type {kind}; use one of a plain type")
     if len(df.columns) > MAX_COLUMNS:
         raise InputError(f"the table has {len(df.columns)} columns; at most {MAX_COLUMNS} are allowed: drop some")
 
@@ -56,7 +59,9 @@ def read_rows(df: DataFrame, *, primary_key: str, columns: Sequence[str]) -> pa.
     Raises InputError where the key is null or not unique.
     """
     if missing := [name for name in columns if name not in df.columns]:
-        raise InputError(f"the table has no column {missing[0]!r}, which the model compares; it has {sorted(df.columns)}")
+        raise InputError(
+            f"the table has no column {missing[0]!r}, which the model compares; it has {sorted(df.columns)}"
+        )
     chosen = [F.col(quote(primary_key)).cast("string").alias("key")]
     chosen += [F.col(quote(name)).cast("string").alias(f"c{i}") for i, name in enumerate(columns)]
     table = collect_arrow(df.select(*chosen)).rename_columns([primary_key, *columns])
@@ -66,10 +71,12 @@ def read_rows(df: DataFrame, *, primary_key: str, columns: Sequence[str]) -> pa.
 
 def collect_arrow(df: DataFrame) -> pa.Table:
     """Collect a DataFrame as one Arrow table."""
-    if hasattr(df, "toArrow"):
-        return df.toArrow()
     # PySpark 3.5 can do the same but has no public name for it
-    batches = df._collect_as_arrow()
+    collect: Any = getattr(df, "toArrow", None)
+    if collect is not None:
+        return collect()
+    hidden: Any = df
+    batches = hidden._collect_as_arrow()
     return pa.Table.from_batches(batches) if batches else _empty_like(df)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from scipy import sparse
 MAX_CHARACTERS = 4_000  #: A longer cell is cut before it is read for words: a 1 MB cell must not stall a run.
 GRAM_BITS = 22  #: 3-grams are hashed into 2**22 columns; a collision only makes one gram look commoner.
 
-Incidence = sparse.csr_matrix  #: rows x features, float32 ones.
+Incidence: TypeAlias = sparse.csr_matrix  #: rows x features, float32 ones.
 
 
 @dataclass(frozen=True)

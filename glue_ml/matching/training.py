@@ -33,7 +33,7 @@ from glue_ml.matching.records import Records
 Rows = npt.NDArray[np.int64]
 
 MIN_SOURCE_MATCHES = 10  #: Labelled matches needed before a column is believed to name the source.
-SOURCE_SHARE = 0.97  #: Share of the matches that must differ in it.
+SOURCE_SHARE = 0.95  #: Share of the matches that must differ in it.
 MAX_SOURCES = 10  #: Each source has an inverted index of its own.
 
 
@@ -116,9 +116,7 @@ def learn(model: MatchModel, records: Records, index: BlockingIndex, labels: Seq
         pairs.is_match,
         chosen.calibration.apply(folds.score),
         threshold=model.threshold,
-        column_importances=measure_column_importances(
-            used, names[: used.shape[1]], pairs.is_match, folds, seed=seed
-        ),
+        column_importances=measure_column_importances(used, names[: used.shape[1]], pairs.is_match, folds, seed=seed),
         candidate_recall=measure_candidate_recall(lists, pairs),
     )
     return Learned(scorers[0], scorers[1], prefers_context, source, evaluation, tuple(labels))

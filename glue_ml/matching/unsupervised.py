@@ -17,6 +17,18 @@ from glue_ml.matching.records import Records
 
 RANDOM_PAIRS = 100_000  #: Enough for 10 sightings of a level that one random pair in 10,000 reaches.
 PRIOR_SHARE = 0.1  #: Where EM starts: one candidate pair in ten a match.
+TAIL_RANK = 5  #: A pair that is nobody's first four candidates is taken for a non-match that blocking found hard.
+MIN_TAIL = 200  #: With fewer such pairs the levels of non-matches come from random pairs.
+TERM_WEIGHT = 0.5  #: Blocking has already chosen pairs for sharing rare values, so rarity counts half.
+
+
+@dataclass(frozen=True)
+class PatternCounts:
+    """The distinct agreement patterns of the candidate pairs, how often each occurs, and how often in the tail."""
+
+    patterns: npt.NDArray[np.int8]
+    pairs: npt.NDArray[np.int64]
+    tail: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,9 @@ class Unsupervised:
     def log_odds(self, features: Feature, profiles: Sequence[ColumnProfile]) -> npt.NDArray[np.float64]:
         """Return the natural log-odds of a match, term frequencies of agreed values included."""
         frequency = np.exp(-agreed_rarity(features, profiles) * np.log(np.maximum(self.filled, 2.0)))
-        return self.model.log_odds(code_patterns(features, profiles), term_frequency=frequency)
+        patterns = code_patterns(features, profiles)
+        plain = self.model.log_odds(patterns)
+        return plain + TERM_WEIGHT * (self.model.log_odds(patterns, term_frequency=frequency) - plain)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the model as JSON members."""
@@ -41,16 +55,22 @@ class Unsupervised:
         return cls(FellegiSunter.from_dict(members["model"]), tuple(members["filled"]))
 
 
-def fit_unsupervised(
-    records: Records, patterns: npt.NDArray[np.int8], counts: npt.NDArray[np.int64], *, seed: int
-) -> Unsupervised:
-    """Fit by EM on the pattern counts of the candidate pairs; levels of non-matches from random pairs."""
+def fit_unsupervised(records: Records, counts: PatternCounts, *, seed: int) -> Unsupervised:
+    """Fit by EM on the pattern counts of the candidate pairs.
+
+    The levels of non-matches come from the tail of the candidate lists. Random pairs, the textbook's choice, are far
+    less alike than the non-matches among candidates, and EM then takes half of the candidates for matches.
+    """
     columns = choose_columns(records.profiles)
     levels = [LEVELS] * len(columns)
-    u = estimate_u(*_count_random_patterns(records, seed=seed), levels)
+    if counts.tail.sum() >= MIN_TAIL:
+        u = estimate_u(counts.patterns, counts.tail, levels)
+    else:
+        u = estimate_u(*_count_random_patterns(records, seed=seed), levels)
     model = fit_fellegi_sunter(
-        patterns, counts, level_counts=levels, u=u, prior_share=PRIOR_SHARE, max_iterations=200, tolerance=1e-5
-    )
+        counts.patterns, counts.pairs, level_counts=levels, u=u,
+        prior_share=PRIOR_SHARE, max_iterations=200, tolerance=1e-5,
+    )  # fmt: skip
     return Unsupervised(model, tuple(records.profiles[i].fill * len(records) for i in columns))
 
 
@@ -62,9 +82,7 @@ def count_patterns(patterns: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8]
     return distinct, counts.astype(np.int64)
 
 
-def _count_random_patterns(
-    records: Records, *, seed: int
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+def _count_random_patterns(records: Records, *, seed: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     left = rng.integers(0, max(len(records), 1), RANDOM_PAIRS)
     right = rng.integers(0, max(len(records), 1), RANDOM_PAIRS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ from glue_ml.matching.records import Records, prepare_records
 WORDS = ["red", "blue", "x100", "pro", "mini", "psl-350", "cable", "usb"]
 
 
-def make_records(values: list[str | None], kind: ColumnKind) -> Records:
+def make_records(values: Sequence[str | None], kind: ColumnKind) -> Records:
     table = pa.table({"id": [f"{i:05}" for i in range(len(values))], "c": pa.array(values, pa.string())})
     return prepare_records(table, [ColumnProfile("c", kind, 1.0, 1.0, 2.0)])
 

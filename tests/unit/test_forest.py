@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -10,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from glue_ml.matching.forest import Forest, grow_forest
 
 
-def make_pairs(seed: int, rows: int = 400) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def make_pairs(seed: int, rows: int = 400) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     rng = np.random.default_rng(seed)
     features = rng.random((rows, 8)).astype(np.float32)
     features[rng.random(features.shape) < 0.1] = -1.0

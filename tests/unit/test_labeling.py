@@ -40,8 +40,8 @@ def test_a_large_pool_fills_the_request_and_starts_with_the_most_uncertain_pair(
 def test_the_order_of_the_pool_does_not_matter() -> None:
     pool = make_pool(3_000, 900, 2)
     order = np.random.default_rng(0).permutation(len(pool.left))
-    members = (pool.left, pool.right, pool.probability, pool.disagreement, pool.coverage)
-    shuffled = PairPool(*(member[order] for member in members))
+    left, right = pool.left[order], pool.right[order]
+    shuffled = PairPool(left, right, pool.probability[order], pool.disagreement[order], pool.coverage[order])
     none = np.zeros(0, np.int64)
     first = choose_neighbourhoods(pool, rows=60, excluded=none, seed=5)
     assert first == choose_neighbourhoods(shuffled, rows=60, excluded=none, seed=5)

@@ -43,7 +43,7 @@ def test_one_value_or_none_tells_nothing() -> None:
 
 
 def test_a_profile_survives_json() -> None:
-    profile = ColumnProfile("näme \"x\"", ColumnKind.DATE, 0.5, 0.25, 1.0)
+    profile = ColumnProfile('näme "x"', ColumnKind.DATE, 0.5, 0.25, 1.0)
     assert ColumnProfile.from_dict(profile.to_dict()) == profile
 
 

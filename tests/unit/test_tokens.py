@@ -75,9 +75,7 @@ def test_columns_share_one_vocabulary() -> None:
 
 def naive_grams(text: str) -> set[int]:
     padded = f"^{text}$"
-    codes = (
-        ord(padded[i]) | ord(padded[i + 1]) << 21 | ord(padded[i + 2]) << 42 for i in range(len(padded) - 2)
-    )
+    codes = (ord(padded[i]) | ord(padded[i + 1]) << 21 | ord(padded[i + 2]) << 42 for i in range(len(padded) - 2))
     return {(code * 0x9E3779B97F4A7C15 % 2**64) >> (64 - GRAM_BITS) for code in codes}
 
 
