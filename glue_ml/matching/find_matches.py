@@ -11,22 +11,21 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from glue_ml.domain.labels import LabeledRow, label_constraints, labeled_pairs
 from glue_ml.errors import LabelError, NotReadyError
-from glue_ml.matching.agreement import choose_columns, code_patterns
-from glue_ml.matching.blocking import CONTEXT, build_index, choose_budget
-from glue_ml.matching.clustering import Clustering, ClusterOptions, Constraints, cluster
-from glue_ml.matching.comparison import Feature, FeatureName, compare
+from glue_ml.matching.blocking import build_index, choose_budget
+from glue_ml.matching.clustering import Clustering, Constraints, cluster
+from glue_ml.matching.comparison import FeatureName
 from glue_ml.matching.evaluation import Evaluation
-from glue_ml.matching.labeling import PairPool, choose_neighbourhoods, deal_sets, name_set
+from glue_ml.matching.labeling import choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
-from glue_ml.matching.pipeline import Blocked, Plan, Shipped, choose_plan, map_pairs, propose_pairs
+from glue_ml.matching.pipeline import Blocked, Plan, choose_plan
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records, prepare_records
+from glue_ml.matching.scoring import count_candidate_patterns, score_edges, score_pool
 from glue_ml.matching.table import (
     CONFIDENCE,
     LABEL_COLUMNS,
@@ -35,11 +34,12 @@ from glue_ml.matching.table import (
     check_table,
     collect_arrow,
     compared_columns,
+    lay_out_sets,
     quote,
     read_rows,
 )
 from glue_ml.matching.training import learn
-from glue_ml.matching.unsupervised import TAIL_RANK, PatternCounts, fit_unsupervised
+from glue_ml.matching.unsupervised import fit_unsupervised
 
 Progress = Callable[[str, int, int], None]  #: Stage name, stages done, stages in all.
 Rows = npt.NDArray[np.int64]
@@ -48,7 +48,6 @@ FIT_STAGES = ("read the table", "block", "compare", "learn")
 MATCH_STAGES = ("read the table", "block", "score candidate pairs", "cluster", "attach match ids")
 LABEL_STAGES = ("read the table", "block", "score candidate pairs", "choose labelling sets")
 SET_ROWS = 10  #: Rows in a labelling set.
-POOL_PAIRS = 20_000  #: Most promising pairs of each kind brought to the driver to choose labelling sets from.
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ class FindMatches:
         with stages.run("block"):
             blocked = Blocked(records, build_index(records, choose_budget(self.accuracy_cost_tradeoff)))
         with stages.run("compare"):
-            counts = _count_candidate_patterns(df.sparkSession, blocked)
+            counts = count_candidate_patterns(df.sparkSession, blocked)
             unsupervised = fit_unsupervised(records, counts, seed=self.seed)
         with stages.run("learn"):
             model = MatchModel(settings, records.profiles, unsupervised)
@@ -207,7 +206,7 @@ class FindMatchesModel:
         stages = _Stages(MATCH_STAGES, self.progress)
         blocked, plan = self._block(df, stages)
         with stages.run("score candidate pairs"):
-            edges, candidates = self._score_edges(df.sparkSession, blocked)
+            edges, candidates = score_edges(df.sparkSession, blocked, self.model_)
         with stages.run("cluster"):
             clustering = self._cluster(blocked.records, edges)
         with stages.run("attach match ids"):
@@ -225,14 +224,14 @@ class FindMatchesModel:
         stages = _Stages(LABEL_STAGES, self.progress)
         blocked, _ = self._block(df, stages)
         with stages.run("score candidate pairs"):
-            pool = self._score_pool(df.sparkSession, blocked)
+            pool = score_pool(df.sparkSession, blocked, self.model_)
         with stages.run("choose labelling sets"):
             seed = self.settings.seed + self.label_count_ if seed is None else seed
             labels = () if self.model_.learned is None else self.model_.learned.labels
             known = blocked.records.find_rows([row.key for row in labels])
             groups = choose_neighbourhoods(pool, rows=rows, excluded=known[known >= 0], seed=seed)
             sets = deal_sets(groups, sets=max(1, round(rows / SET_ROWS)), seed=seed)
-            return _lay_out_sets(df, blocked.records, sets, primary_key=self.settings.primary_key)
+            return lay_out_sets(df, _name_sets(blocked.records, sets), primary_key=self.settings.primary_key)
 
     def save(self, uri: str) -> None:
         """Write the model below `uri` (a folder; local or S3) as JSON and Parquet."""
@@ -253,27 +252,6 @@ class FindMatchesModel:
             index = build_index(records, budget, source=self.model_.source_column)
         return Blocked(records, index), choose_plan(index)
 
-    def _score_edges(self, spark: SparkSession, blocked: Blocked) -> tuple[pa.Table, int]:
-        """Return the candidate pairs that clustering may use (lo, hi, probability), sorted, and how many there were."""
-        if len(blocked.records) < 2:
-            return pa.table({"lo": np.zeros(0, np.int64), "hi": np.zeros(0, np.int64), "probability": np.zeros(0)}), 0
-        floor = ClusterOptions().island_probability(self.threshold_)
-        shipped, model = Shipped(spark, blocked), self.model_
-
-        def score(records: Records, lo: Rows, hi: Rows, context: Feature) -> pa.RecordBatch:
-            probability = model.probability(model.measure(records, lo, hi, context))
-            kept = probability >= floor
-            # the count of all pairs travels in a row of its own, which saves a second pass over them
-            columns = [np.append(lo[kept], -1), np.append(hi[kept], len(lo)), np.append(probability[kept], 0.0)]
-            return pa.RecordBatch.from_arrays([pa.array(c) for c in columns], names=["lo", "hi", "probability"])
-
-        pairs = propose_pairs(spark, shipped, rows=len(blocked.records))
-        scored = collect_arrow(map_pairs(pairs, shipped, score, "lo long, hi long, probability double"))
-        shipped.release()
-        is_edge = pc.greater_equal(scored.column("lo"), 0)
-        candidates = pc.sum(scored.filter(pc.invert(is_edge)).column("hi")).as_py()
-        return scored.filter(is_edge).sort_by([("lo", "ascending"), ("hi", "ascending")]), candidates or 0
-
     def _cluster(self, records: Records, edges: pa.Table) -> Clustering:
         def score_pairs(lo: Rows, hi: Rows) -> npt.NDArray[np.float64]:
             return self.model_.plain_probability(records, lo, hi)
@@ -289,87 +267,6 @@ class FindMatchesModel:
             return Constraints()
         must, cannot = label_constraints(labeled_pairs(self.model_.learned.labels))
         return Constraints(_row_pairs(records, must), _row_pairs(records, cannot))
-
-    def _score_pool(self, spark: SparkSession, blocked: Blocked) -> PairPool:
-        """Return the pairs that labelling sets are chosen from: the least certain, the least covered, random ones."""
-        if len(blocked.records) < 2:
-            nothing = np.zeros(0)
-            return PairPool(nothing.astype(np.int64), nothing.astype(np.int64), nothing, nothing, nothing)
-        shipped, model, seed = Shipped(spark, blocked), self.model_, self.settings.seed
-
-        def score(records: Records, lo: Rows, hi: Rows, context: Feature) -> pa.RecordBatch:
-            features = model.measure(records, lo, hi, context)
-            columns = [lo, hi, *_judge(model, features), _scatter(lo, hi, seed)]
-            return pa.RecordBatch.from_arrays([pa.array(c) for c in columns], names=_POOL)
-
-        schema = "lo long, hi long, probability double, disagreement double, coverage double, scatter double"
-        pairs = propose_pairs(spark, shipped, rows=len(blocked.records))
-        judged = map_pairs(pairs, shipped, score, schema).cache()
-        parts = [
-            collect_arrow(judged.orderBy(F.desc(name), "lo", "hi").limit(POOL_PAIRS))
-            for name in ("disagreement", "coverage", "scatter")
-        ]
-        judged.unpersist()
-        shipped.release()
-        return _merge_pool(parts)
-
-
-_POOL = ["lo", "hi", "probability", "disagreement", "coverage", "scatter"]
-
-
-def _judge(model: MatchModel, features: Feature) -> list[npt.NDArray[np.float64]]:
-    """Return each pair's probability, how unsure the committee is, and how far the models and views differ on it."""
-    unsupervised = MatchModel(model.settings, model.profiles, model.unsupervised).probability(features)
-    views = features[:, -1]
-    if model.learned is None:
-        best_rank = features[:, CONTEXT.index("best_rank") - len(CONTEXT)]
-        # without a committee: the unsupervised score is unsure, or says no to somebody's best candidate
-        disagreement = 1.0 - np.abs(2.0 * unsupervised - 1.0) + (best_rank == 1) * 0.25
-        return [unsupervised, disagreement, np.where(views == 1, unsupervised, 0.0)]
-    votes = model.learned.context.forest.score(features[:, model.learned.context.columns])
-    disagreement = 1.0 - np.abs(2.0 * votes - 1.0)
-    probability = model.learned.context.calibration.apply(votes)
-    coverage = np.abs(probability - unsupervised) * np.where(views == 1, 1.0, 0.5)
-    return [probability, disagreement, coverage]
-
-
-def _scatter(lo: Rows, hi: Rows, seed: int) -> npt.NDArray[np.float64]:
-    """Return a number in [0, 1) per pair that looks random but depends on the pair and the seed alone."""
-    mixed = lo.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ hi.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
-    mixed = (mixed ^ np.uint64(seed)) * np.uint64(0xBF58476D1CE4E5B9)
-    return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53
-
-
-def _merge_pool(parts: list[pa.Table]) -> PairPool:
-    table = pa.concat_tables(parts)
-    codes = np.stack([table.column(name).to_numpy() for name in ("lo", "hi")], axis=-1)
-    _, first = np.unique(codes, axis=0, return_index=True)
-    members = [table.column(name).to_numpy()[first] for name in _POOL[:5]]
-    return PairPool(*members)
-
-
-def _count_candidate_patterns(spark: SparkSession, blocked: Blocked) -> PatternCounts:
-    """Count the agreement patterns of all candidate pairs: one Spark job, a few thousand rows collected."""
-    width = len(choose_columns(blocked.records.profiles))
-    if width == 0 or len(blocked.records) < 2:
-        nothing = np.zeros(0, dtype=np.int64)
-        return PatternCounts(np.zeros((0, width), dtype=np.int8), nothing, nothing)
-    shipped = Shipped(spark, blocked)
-
-    def code(records: Records, lo: Rows, hi: Rows, context: Feature) -> pa.RecordBatch:
-        patterns = code_patterns(compare(records, lo, hi), records.profiles)
-        distinct, place, pairs = np.unique(patterns, axis=0, return_inverse=True, return_counts=True)
-        in_tail = context[:, CONTEXT.index("best_rank")] >= TAIL_RANK
-        tail = np.bincount(place.ravel(), weights=in_tail, minlength=len(distinct)).astype(np.int64)
-        packed = pa.array([row.tobytes() for row in distinct], pa.binary())
-        return pa.RecordBatch.from_arrays([packed, pa.array(pairs), pa.array(tail)], names=["pattern", "pairs", "tail"])
-
-    candidates = propose_pairs(spark, shipped, rows=len(blocked.records))
-    coded = map_pairs(candidates, shipped, code, "pattern binary, pairs long, tail long")
-    counted = collect_arrow(coded.groupBy("pattern").agg(F.sum("pairs"), F.sum("tail"))).sort_by("pattern")
-    shipped.release()
-    patterns = np.frombuffer(b"".join(counted.column(0).to_pylist()), dtype=np.int8).reshape(-1, width)
-    return PatternCounts(patterns, counted.column(1).to_numpy(), counted.column(2).to_numpy())
 
 
 def _labeled_rows(labels: DataFrame | Sequence[LabeledRow], *, primary_key: str) -> list[LabeledRow]:
@@ -410,23 +307,8 @@ def _count_groups(clustering: Clustering) -> dict[str, int]:
     }
 
 
-def _lay_out_sets(df: DataFrame, records: Records, sets: Sequence[Sequence[int]], *, primary_key: str) -> DataFrame:
-    """Return the rows of the sets in reading order, taken from `df`, so that every value is as the user knows it."""
+def _name_sets(records: Records, sets: Sequence[Sequence[int]]) -> list[tuple[str, list[str]]]:
+    """Return the sets as keys, in the order of their names."""
     keys = records.keys.to_pylist()
-    named = [(name_set([keys[r] for r in rows]), [keys[r] for r in rows]) for rows in sets]
-    order = [(set_id, place, key) for set_id, members in sorted(named) for place, key in enumerate(members)]
-    spark = df.sparkSession
-    layout = spark.createDataFrame(order, "labeling_set_id string, __glue_ml_place int, __glue_ml_key string")
-    shown = df.select(
-        F.col(quote(primary_key)).cast("string").alias("__glue_ml_key"),
-        *(_as_text(df, name).alias(name) for name in df.columns),
-    )
-    chosen = F.broadcast(layout).join(shown, on="__glue_ml_key").orderBy("labeling_set_id", "__glue_ml_place")
-    label = F.lit(None).cast("string").alias("label")
-    return chosen.select("labeling_set_id", label, *(F.col(quote(name)) for name in df.columns))
-
-
-def _as_text(df: DataFrame, name: str) -> Any:
-    simple = df.schema[name].dataType.simpleString()
-    nested = simple.startswith(("array", "map", "struct"))
-    return F.to_json(F.col(quote(name))) if nested else F.col(quote(name)).cast("string")
+    members = [[keys[row] for row in rows] for rows in sets]
+    return sorted((name_set(named), named) for named in members)

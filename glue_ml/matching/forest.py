@@ -69,10 +69,11 @@ class Forest:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
-        """Rebuild a forest from `to_arrow`."""
+        """Rebuild a forest from `to_arrow`. Raises ValueError where the nodes do not form trees."""
         members = {name: table.column(name).to_numpy() for name in ("feature", "threshold", "left", "right", "value")}
         tree = table.column("tree").to_numpy()
         roots = np.flatnonzero(np.diff(tree, prepend=-1)).astype(np.int32)
+        _check_children(members["left"], members["right"])
         return cls(roots, **members, depth=_depth(roots, members["left"], members["right"]))
 
 
@@ -108,6 +109,15 @@ def _flatten(trees: list[object], match_column: int) -> Forest:
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     numbered = np.array(roots, dtype=np.int32)
     return Forest(numbered, **joined, depth=_depth(numbered, joined["left"], joined["right"]))
+
+
+def _check_children(left: npt.NDArray[np.int32], right: npt.NDArray[np.int32]) -> None:
+    """A node's children come after it, a leaf is its own child: so a path always ends, whoever wrote the file."""
+    own = np.arange(len(left))
+    leaf = (left == own) & (right == own)
+    inner = (left > own) & (right > own) & (left < len(own)) & (right < len(own))
+    if not (leaf | inner).all():
+        raise ValueError("the nodes of the forest do not form trees")
 
 
 def _depth(roots: npt.NDArray[np.int32], left: npt.NDArray[np.generic], right: npt.NDArray[np.generic]) -> int:

@@ -112,3 +112,23 @@ def _spark_schema(key: str, groups: pa.Table) -> T.StructType:
     kinds = {pa.int64(): T.LongType(), pa.float64(): T.DoubleType()}
     added = [T.StructField(name, kinds[groups.schema.field(name).type]) for name in groups.column_names[1:]]
     return T.StructType([T.StructField(key, T.StringType()), *added])
+
+
+def lay_out_sets(df: DataFrame, sets: Sequence[tuple[str, Sequence[str]]], *, primary_key: str) -> DataFrame:
+    """Return the rows of the sets in reading order, taken from `df`, so that every value is as the user knows it."""
+    order = [(set_id, place, key) for set_id, members in sets for place, key in enumerate(members)]
+    spark = df.sparkSession
+    layout = spark.createDataFrame(order, "labeling_set_id string, __glue_ml_place int, __glue_ml_key string")
+    shown = df.select(
+        F.col(quote(primary_key)).cast("string").alias("__glue_ml_key"),
+        *(_as_text(df, name).alias(name) for name in df.columns),
+    )
+    chosen = F.broadcast(layout).join(shown, on="__glue_ml_key").orderBy("labeling_set_id", "__glue_ml_place")
+    label = F.lit(None).cast("string").alias("label")
+    return chosen.select("labeling_set_id", label, *(F.col(quote(name)) for name in df.columns))
+
+
+def _as_text(df: DataFrame, name: str) -> Any:
+    simple = df.schema[name].dataType.simpleString()
+    nested = simple.startswith(("array", "map", "struct"))
+    return F.to_json(F.col(quote(name))) if nested else F.col(quote(name)).cast("string")

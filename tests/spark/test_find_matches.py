@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -99,33 +100,36 @@ def test_the_input_comes_back_as_it_was(
     assert sorted(map(tuple, back.collect()), key=str) == sorted(map(tuple, df.collect()), key=str)
 
 
+@pytest.fixture(scope="module")
+def expected(
+    spark: SparkSession, people: tuple[list[Person], dict[str, int]], supervised: FindMatchesModel
+) -> tuple[list[Any], list[Any]]:
+    df = to_df(spark, people[0])
+    matches = sorted(map(tuple, supervised.transform(df, scores=True).collect()), key=str)
+    return matches, supervised.labeling_sets(df).collect()
+
+
 @pytest.mark.parametrize("partitions", [1, 3, 16])
 def test_the_output_does_not_depend_on_the_partitions(
     spark: SparkSession,
     people: tuple[list[Person], dict[str, int]],
     labels: list[LabeledRow],
     supervised: FindMatchesModel,
+    expected: tuple[list[Any], list[Any]],
     partitions: int,
 ) -> None:
     df = to_df(spark, people[0], partitions=partitions)
     model = FindMatches(primary_key="id").fit(df, labels)
-    expected = sorted(map(tuple, supervised.transform(to_df(spark, people[0]), scores=True).collect()), key=str)
-    assert sorted(map(tuple, model.transform(df, scores=True).collect()), key=str) == expected
     assert model.evaluate() == supervised.evaluate()
-    again = supervised.labeling_sets(to_df(spark, people[0])).collect()
-    assert model.labeling_sets(df).collect() == again
+    assert sorted(map(tuple, model.transform(df, scores=True).collect()), key=str) == expected[0]
+    assert model.labeling_sets(df).collect() == expected[1]
 
 
 def test_labelling_sets_are_small_unlabelled_and_never_repeat_a_row(
-    spark: SparkSession,
-    people: tuple[list[Person], dict[str, int]],
-    labels: list[LabeledRow],
-    supervised: FindMatchesModel,
+    people: tuple[list[Person], dict[str, int]], labels: list[LabeledRow], expected: tuple[list[Any], list[Any]]
 ) -> None:
-    df = to_df(spark, people[0])
-    sets = supervised.labeling_sets(df)
-    assert sets.columns == ["labeling_set_id", "label", *df.columns]
-    rows = sets.collect()
+    rows = expected[1]
+    assert list(rows[0].asDict()) == ["labeling_set_id", "label", *people[0][0]]
     assert 80 <= len(rows) <= 100
     assert {row["label"] for row in rows} == {None}
     ids = [row["id"] for row in rows]
@@ -175,7 +179,7 @@ def test_a_saved_model_scores_the_same_in_a_fresh_process(
     assert groups_of(loaded.transform(df)) == here
     assert loaded.evaluate() == supervised.evaluate()
     (tmp_path / "people.json").write_text(json.dumps(people[0]))
-    script = (
+    script = (  # the partitions and cores differ as well
         "import json, sys\n"
         "from pathlib import Path\n"
         "from glue_ml.session import open_session\n"
@@ -192,8 +196,6 @@ def test_a_saved_model_scores_the_same_in_a_fresh_process(
 
 
 def _environment(root: str) -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": root, "PYSPARK_PYTHON": sys.executable}
 
 

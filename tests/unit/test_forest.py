@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -42,6 +43,16 @@ def test_a_forest_survives_parquet_bit_for_bit() -> None:
     again = Forest.from_arrow(pq.read_table(io.BytesIO(sink.getvalue())))
     np.testing.assert_array_equal(again.score_trees(features), forest.score_trees(features))
     assert again.depth == forest.depth
+
+
+@pytest.mark.parametrize("child", [0, -1, 10**6])
+def test_nodes_that_form_no_trees_are_refused(child: int) -> None:
+    features, is_match = make_pairs(8)
+    table = grow_forest(features, is_match, seed=1, trees=3).to_arrow()
+    left = table.column("left").to_numpy().copy()
+    left[int(np.flatnonzero(left != np.arange(len(left)))[2])] = child
+    with pytest.raises(ValueError, match="do not form trees"):
+        Forest.from_arrow(table.set_column(3, "left", pa.array(left)))
 
 
 def test_the_score_is_the_mean_of_the_trees() -> None:
