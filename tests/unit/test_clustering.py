@@ -312,6 +312,10 @@ class TestImpliedPairs:
         assert found.labels.tolist() == [0, 0, 0]
         assert found.confidence == pytest.approx([0.75] * 3)  # row 2: (0.7 + 0.8) / 2
 
+    def test_an_average_at_the_threshold_is_enough(self) -> None:
+        graph = Graph(np.full((4, 4), 0.7), ((0, 1), (1, 2), (2, 3)))
+        assert graph.cluster(threshold=0.7).labels.tolist() == [0, 0, 0, 0]
+
     def test_a_must_linked_pair_counts_as_certain(self) -> None:
         found = self.chain(implied=0.7).cluster(constraints=Constraints(must_link=links((0, 1))))
         assert found.confidence == pytest.approx([0.75] * 3)

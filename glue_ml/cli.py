@@ -1,0 +1,289 @@
+"""The command line `glue-ml`: match a table, choose rows to label, evaluate, and a quickstart that shows all of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glue_ml import __version__
+from glue_ml.console import (
+    StageBar,
+    report_errors,
+    report_unexpected,
+    say,
+    show_evaluation,
+    show_labels,
+    show_matches,
+)
+
+# pyspark and the engine take seconds to import: every command imports them where it needs them, --help does not
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from glue_ml.domain.labels import LabeledRow
+    from glue_ml.local_run import MatchOutcome, Source, TableLabels
+
+
+class TableFormat(StrEnum):
+    """The formats that a table is written in."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    JSON = "json"
+    DELTA = "delta"
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+Table = Annotated[str, typer.Argument(metavar="TABLE", help="A file or a folder; a path, file:/// or s3://.")]
+Key = Annotated[
+    str, typer.Option("--key", metavar="COLUMN", help="The column that identifies a row: unique, never empty.")
+]
+Labels = Annotated[
+    list[str], typer.Option("--labels", metavar="FILE", help="A file of labelled rows; may be given more than once.")
+]
+InputFormat = Annotated[
+    str | None, typer.Option("--input-format", metavar="NAME", help="TABLE's format, if its name does not tell.")
+]
+PrecisionRecall = Annotated[
+    float | None,
+    typer.Option(
+        "--precision-recall",
+        metavar="0..1",
+        min=0.0,
+        max=1.0,
+        help="0 finds more matches, 1 is surer of each; else 0.5.",
+    ),
+]
+AccuracyCost = Annotated[
+    float | None,
+    typer.Option(
+        "--accuracy-cost", metavar="0..1", min=0.0, max=1.0, help="0 is fastest, 1 looks at the most pairs; else 0.5."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same table, labels and seed give the same result.")]
+Master = Annotated[
+    str | None,
+    typer.Option("--master", metavar="URL", help="The Spark master; else what Spark is set to, or local[*]."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show Spark's warnings, and the traceback of an error.")]
+
+
+def main() -> None:
+    """Run the command line; a defect is told in one sentence too."""
+    sys.excepthook = report_unexpected
+    typer.main.get_command(app)()  # calling the app itself would put typer's own hook in place
+
+
+@app.callback(invoke_without_command=True)
+def describe(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Find the rows of a table that mean the same thing, on any Spark.
+
+    \b
+    See it work on made-up customers, in a minute or two:
+        glue-ml quickstart
+
+    \b
+    Match a table of your own, without labels at first:
+        glue-ml match customers.csv --key id --output matches
+
+    \b
+    Make it better by labelling the rows that it is unsure of:
+        glue-ml label customers.csv --key id --output labels.csv
+        (fill its column `label`: in one labeling_set_id, equal means a match)
+        glue-ml evaluate customers.csv --key id --labels labels.csv
+        glue-ml match customers.csv --key id --labels labels.csv --output new
+    """
+    if version:
+        say(f"glue-ml {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def quickstart(
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=100, max=1_000_000, help="How many customers to make.")
+    ] = 5000,
+    directory: Annotated[Path, typer.Option("--directory", metavar="DIR", help="Where everything is written.")] = Path(
+        "glue-ml-quickstart"
+    ),
+    seed: Seed = 7,
+    master: Master = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make customers with known duplicates, label 300 rows from the truth, match, and compare with the truth."""
+    with report_errors(verbose=verbose):
+        from glue_ml.quickstart import STEPS, prepare_directory, run_quickstart, show_report
+
+        prepare_directory(directory)
+        with StageBar(STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
+            report = run_quickstart(spark, directory, rows=rows, seed=seed, bar=bar)
+        show_report(report)
+
+
+@app.command()
+def match(
+    table: Table,
+    output: Annotated[
+        str, typer.Option("--output", metavar="PLACE", help="The folder to write; there must be nothing there yet.")
+    ],
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="COLUMN", help="The column that identifies a row; a model knows it.")
+    ] = None,
+    labels: Labels = [],  # noqa: B006 - typer wants the default itself and copies it
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="DIR", help="Match with a saved model instead of learning.")
+    ] = None,
+    save_model: Annotated[
+        str | None, typer.Option("--save-model", metavar="DIR", help="The folder to save the model in.")
+    ] = None,
+    input_format: InputFormat = None,
+    output_format: Annotated[
+        TableFormat, typer.Option("--format", metavar="NAME", help="parquet, csv, json or delta.")
+    ] = TableFormat.PARQUET,
+    precision_recall: PrecisionRecall = None,
+    accuracy_cost: AccuracyCost = None,
+    enforce_labels: Annotated[
+        bool, typer.Option("--enforce-labels", help="Make the result agree with labels.")
+    ] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Add match_confidence_score, 0 to 1 per group.")] = False,
+    seed: Seed = 0,
+    master: Master = None,
+    verbose: Verbose = False,
+) -> None:
+    """Give every row of a table a match_id; rows with the same one mean the same thing.
+
+    With --labels it learns from them, without it goes by what agrees and how rare that is.
+    """
+    if model is None and key is None:
+        raise typer.BadParameter("name the column that identifies a row", param_hint="--key")
+    given = (
+        bool(labels),
+        precision_recall is not None,
+        accuracy_cost is not None,
+        enforce_labels,
+        save_model is not None,
+    )
+    if model is not None and any(given):
+        raise typer.BadParameter("a saved model brings its labels and settings; leave them out", param_hint="--model")
+    with report_errors(verbose=verbose):
+        from glue_ml import local_run
+
+        source = local_run.Source(table, input_format, key, tuple(labels))
+        tuning = local_run.Tuning(precision_recall, accuracy_cost, enforce_labels, seed)
+        target = local_run.Target(output, output_format.value, scores, save_model)
+        local_run.check_target(target)
+        with StageBar(local_run.MATCH_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
+            learner = model if model is not None else tuning
+            outcome = local_run.match_source(spark, source, learner, target=target, bar=bar)
+        _show_outcome(outcome)
+
+
+@app.command()
+def label(
+    table: Table,
+    key: Key,
+    output: Annotated[
+        str, typer.Option("--output", metavar="PLACE", help="The CSV file to write; it must not exist yet.")
+    ],
+    labels: Labels = [],  # noqa: B006
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=2, max=10_000, help="About how many rows to ask for.")
+    ] = 100,
+    input_format: InputFormat = None,
+    seed: Seed = 0,
+    master: Master = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write the rows that are worth labelling next to a CSV file; rows in --labels are left out."""
+    with report_errors(verbose=verbose):
+        from glue_ml import local_run
+
+        source = local_run.Source(table, input_format, key, tuple(labels))
+        local_run.refuse_existing(output)
+        with StageBar(local_run.LABEL_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
+            chosen, read = local_run.write_open_sets(spark, source, output, rows=rows, seed=seed, bar=bar)
+        _show_labels(read)
+        _show_chosen(chosen, source, output)
+
+
+@app.command()
+def evaluate(
+    table: Table,
+    key: Key,
+    labels: Annotated[
+        list[str],
+        typer.Option("--labels", metavar="FILE", help="A file of labelled rows; may be given more than once."),
+    ],
+    input_format: InputFormat = None,
+    precision_recall: PrecisionRecall = None,
+    accuracy_cost: AccuracyCost = None,
+    seed: Seed = 0,
+    master: Master = None,
+    verbose: Verbose = False,
+) -> None:
+    """Tell how well labelled pairs are told apart by models that did not see them, and which columns matter."""
+    with report_errors(verbose=verbose):
+        from glue_ml import local_run
+
+        source = local_run.Source(table, input_format, key, tuple(labels))
+        tuning = local_run.Tuning(precision_recall, accuracy_cost, seed=seed)
+        with StageBar(local_run.EVALUATE_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
+            evaluation, read = local_run.evaluate_source(spark, source, tuning, bar=bar)
+        _show_labels(read)
+        show_evaluation(evaluation)
+
+
+@contextmanager
+def _open_spark(bar: StageBar, *, master: str | None, verbose: bool) -> Iterator[SparkSession]:
+    """Open a session as the bar's first step; one that was started here is stopped at the end."""
+    from glue_ml.session import find_session, open_session
+
+    bar.begin()
+    mine = find_session() is None
+    spark = open_session("glue-ml", master=master, settings={"spark.log.level": "WARN"} if verbose else None)
+    try:
+        yield spark
+    finally:
+        if mine:
+            spark.stop()
+
+
+def _show_labels(labels: TableLabels) -> None:
+    show_labels(len(labels.rows), blank=labels.blank, remarks=labels.remarks)
+
+
+def _show_outcome(outcome: MatchOutcome) -> None:
+    source, target = outcome.source, outcome.target
+    _show_labels(outcome.labels)
+    show_matches(outcome.counts, target.output, target.format)
+    if target.model is not None:
+        say(f"The model is in {target.model}.")
+    if not outcome.supervised:
+        say(
+            "No labels were used: the matches go by what agrees and how rare that is. Labels make them better; "
+            f"to get rows worth labelling: glue-ml label {source.table} --key {source.primary_key} --output labels.csv"
+        )
+
+
+def _show_chosen(rows: Sequence[LabeledRow], source: Source, output: str) -> None:
+    sets = len({row.labeling_set_id for row in rows})
+    files = " ".join(f"--labels {path}" for path in (*source.labels, output))
+    say(f"{len(rows)} rows in {sets} labelling sets are in {output}. Now fill its column `label`:")
+    say("  within one labeling_set_id, rows that mean the same thing get the same label (A, B, ...),")
+    say("  a row that matches no other gets a label of its own, and a label left empty says nothing.")
+    say(f"Keep it CSV in UTF-8. Then: glue-ml match {source.table} --key {source.primary_key} {files} --output matches")

@@ -1,0 +1,186 @@
+"""What the command line shows: progress while it works, then sentences and tables; errors as one red sentence."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from glue_ml.errors import GlueMLError
+from glue_ml.spark_errors import classify_error
+
+if TYPE_CHECKING:
+    from glue_ml.matching import Evaluation
+
+BAR_WIDTH = 30
+PIPE_WIDTH = 120  #: Columns of a table that goes to a file or a pipe.
+
+
+def _open_console(*, stderr: bool = False) -> Console:
+    """Data is shown as it is: a value such as [red] is no markup."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
+
+
+def say(sentence: str = "") -> None:
+    """Print a sentence or a path to standard output, never broken to fit a width."""
+    _open_console().print(sentence, soft_wrap=True)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]], *, title: str | None = None) -> None:
+    """Print a table; columns of numbers are aligned to the right, a missing cell is left empty."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
+    for place, name in enumerate(columns):
+        numeric = bool(rows) and all(_is_number(row[place]) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell or "" for cell in row))
+    _open_console().print(table)
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print the quality on labelled pairs, then how much each column matters, with bars."""
+    metrics = (
+        ("precision", evaluation.precision),
+        ("recall", evaluation.recall),
+        ("F1 (best over all thresholds)", evaluation.f1),
+        ("area under the precision-recall curve", evaluation.area_under_pr_curve),
+        ("labelled matches that blocking proposes", evaluation.candidate_recall),
+    )
+    show_table(("measure", "value"), [(name, f"{value:.4f}") for name, value in metrics])
+    show_table(
+        ("", "called a match", "called a non-match"),
+        [
+            ("labelled as a match", str(evaluation.true_positives), str(evaluation.false_negatives)),
+            ("labelled as a non-match", str(evaluation.false_positives), str(evaluation.true_negatives)),
+        ],
+    )
+    show_bars(dict(evaluation.column_importances))
+
+
+def show_bars(shares: Mapping[str, float]) -> None:
+    """Print column importances (0 to 1) as bars; the longest is as long as the bar may be."""
+    longest = max(shares.values(), default=0.0)
+    scale = BAR_WIDTH / longest if longest > 0 else 0.0
+    rows = [(name, f"{share:.3f}", "█" * round(max(share, 0.0) * scale)) for name, share in shares.items()]
+    show_table(("column", "importance", ""), rows)
+
+
+def show_labels(rows: int, *, blank: int, remarks: Sequence[str]) -> None:
+    """Say how many labelled rows were read, and what is odd about them."""
+    if rows or blank:
+        left_out = f" ({blank:,} with a blank label were left out)" if blank else ""
+        say(f"{rows:,} labelled rows were read{left_out}.")
+    for remark in remarks:
+        say(f"The labels contradict each other: {remark}.")
+
+
+def show_matches(counts: Mapping[str, int], output: str, output_format: str) -> None:
+    """Say in a sentence what was found and where it lies."""
+    found = "no two of them match"
+    if counts["merged_groups"]:
+        found = (
+            f"{counts['merged_rows']:,} of them were merged into {counts['merged_groups']:,} groups, the largest of "
+            f"{counts['largest_group']:,} rows"
+        )
+    say(f"{counts['rows']:,} rows are {counts['groups']:,} different ones: {found}.")
+    say(f"They are in {output} ({output_format}), each with its match_id.")
+
+
+class StageBar:
+    """A progress bar on standard error over steps that are known beforehand; a plain line per step without a terminal.
+
+    `begin` starts the next step, `tell` moves within it and has the shape of the engine's progress callback.
+    """
+
+    def __init__(self, steps: Sequence[str]) -> None:
+        self._steps = steps
+        self._begun = 0
+        self._started = time.monotonic()
+        self._console = _open_console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(BAR_WIDTH), TimeElapsedColumn(),
+            console=self._console, transient=True, disable=not self._console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=len(steps))
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self) -> None:
+        """Start the next step."""
+        self._begun += 1
+        step = self._steps[self._begun - 1]
+        self._bar.update(self._task, description=step, completed=self._begun - 1)
+        if self._bar.disable:
+            seconds = time.monotonic() - self._started
+            self._console.print(f"[{self._begun}/{len(self._steps)}] after {seconds:.0f} s: {step}", soft_wrap=True)
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Say how far the current step is: `done` of `total` stages."""
+        step = self._steps[self._begun - 1]
+        completed = self._begun - 1 + done / max(total, 1)
+        self._bar.update(self._task, description=f"{step}: {stage}", completed=completed)
+
+
+@contextmanager
+def report_errors(*, verbose: bool) -> Iterator[None]:
+    """Turn an expected failure into one red sentence and exit code 1; `verbose` adds the traceback."""
+    try:
+        yield
+    except GlueMLError as error:
+        _fail(str(error), verbose=verbose)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}", verbose=verbose)
+    except _spark_errors() as error:
+        _fail(classify_error(error).message, verbose=verbose)
+
+
+def report_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show a defect in one sentence; serves as `sys.excepthook`."""
+    if issubclass(kind, KeyboardInterrupt) or "--verbose" in sys.argv:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        _show_error(f"{classify_error(error).message.rstrip('.')}: a defect of glue-ml. --verbose shows where")
+
+
+def _fail(sentence: str, *, verbose: bool) -> NoReturn:
+    if verbose:
+        _open_console(stderr=True).print(traceback.format_exc(), soft_wrap=True)
+    _show_error(sentence)
+    raise SystemExit(1)
+
+
+def _show_error(sentence: str) -> None:
+    text = Text(f"Error: {sentence.rstrip('.')}.", style="red")
+    _open_console(stderr=True).print(text, soft_wrap=True)
+
+
+def _spark_errors() -> tuple[type[Exception], ...]:
+    if "pyspark" not in sys.modules:
+        return ()
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+    from pyspark.errors import PySparkException
+
+    return (Py4JError, PySparkException)
+
+
+def _is_number(cell: str | None) -> bool:
+    return cell is None or cell.replace(",", "").replace(".", "", 1).isdigit()

@@ -1,0 +1,257 @@
+"""The five jobs one after the other on one small table, each as its own run directory, in this process."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from glue_ml.domain.job import JobSpec, TableSpec, TaskType
+from glue_ml.job_runner import Task, run_job
+from glue_ml.matching.label_table import label_version, read_labels
+from jobs.evaluation import evaluate
+from jobs.export_labels import export_label_file
+from jobs.find_matches import find_matches
+from jobs.import_labels import import_label_file
+from jobs.labeling_set_generation import generate_labeling_sets
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from tests.conftest import People
+
+TASKS: dict[TaskType, Task] = {
+    TaskType.EVALUATION: evaluate,
+    TaskType.EXPORT_LABELS: export_label_file,
+    TaskType.FIND_MATCHES: find_matches,
+    TaskType.IMPORT_LABELS: import_label_file,
+    TaskType.LABELING_SET_GENERATION: generate_labeling_sets,
+}
+ROWS = 300
+
+
+@dataclass
+class Transform:
+    """A transform in a folder, and the results of its task runs in their order."""
+
+    folder: Path
+    people: People
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self, task_type: TaskType, **members: Any) -> dict[str, Any]:
+        directory = self.folder / "runs" / str(len(self.results))
+        directory.mkdir(parents=True)
+        spec = JobSpec(
+            task_type,
+            "tfm-1",
+            self.people.key,
+            (TableSpec(path=str(self.people.path), format="parquet"),),
+            labels_uri=str(self.folder / "labels"),
+            models_uri=str(self.folder / "models"),
+            **members,
+        )
+        (directory / "spec.json").write_text(spec.to_json())
+        code = run_job(TASKS[task_type], task_type=task_type, arguments=["--run-directory", str(directory)])
+        result: dict[str, Any] = json.loads((directory / "result.json").read_bytes())
+        assert code == (0 if result["succeeded"] else 1)
+        self.results.append(result)
+        return result
+
+    def generate(self) -> tuple[dict[str, Any], bytes]:
+        result = self.run(TaskType.LABELING_SET_GENERATION, output_uri=str(self.folder / "sets"))
+        assert result["error"] is None
+        return result, Path(result["paths"]["labeling_sets"]).read_bytes()
+
+    def import_file(self, data: bytes, **members: Any) -> dict[str, Any]:
+        path = self.folder / "labels.csv"
+        path.write_bytes(data)
+        return self.run(TaskType.IMPORT_LABELS, input_uri=str(path), **members)
+
+    def models(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "models").iterdir())
+
+
+@pytest.fixture
+def blank(tmp_path: Path, people: People) -> Transform:
+    """A transform without labels."""
+    return Transform(tmp_path, people)
+
+
+@pytest.fixture(scope="module")
+def people(make_people_file: Callable[[int], People], spark: SparkSession) -> People:
+    return make_people_file(ROWS)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory, people: People) -> Transform:
+    """A transform that was taught with one file of labelling sets, answered from the truth."""
+    transform = Transform(tmp_path_factory.mktemp("taught"), people)
+    _, sets = transform.generate()
+    assert transform.import_file(people.answer(sets))["error"] is None
+    return transform
+
+
+def _rows(data: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(data.decode("utf-8"))))
+
+
+def test_labeling_sets_need_no_labels(blank: Transform) -> None:
+    result, data = blank.generate()
+    header, *rows = _rows(data)
+    assert header == ["labeling_set_id", "label", *blank.people.columns]
+    assert {row[1] for row in rows} == {""}
+    assert result["counts"] == {"rows": len(rows), "sets": len({row[0] for row in rows})}
+    assert 50 <= len(rows) <= 150
+    name = Path(result["paths"]["labeling_sets"]).name
+    assert re.fullmatch(r"tfm-1_[0-9a-f-]{36}\.csv", name)
+
+
+def test_labeled_rows_are_not_asked_for_again(taught: Transform, spark: SparkSession) -> None:
+    _, data = taught.generate()
+    header, *rows = _rows(data)
+    labeled = {row.key for row in read_labels(spark, str(taught.folder / "labels"))}
+    assert len(labeled) >= 50
+    assert not labeled & {row[header.index(taught.people.key)] for row in rows}
+
+
+def test_evaluation_trains_once_and_tells_the_metrics(taught: Transform, spark: SparkSession) -> None:
+    first = taught.run(TaskType.EVALUATION)
+    assert first["error"] is None
+    metrics = first["metrics"]
+    assert {"area_under_pr_curve", "precision", "recall", "f1", "column_importances"} <= metrics.keys()
+    assert 0.5 < metrics["f1"] <= 1.0
+    assert first["counts"]["labeled_rows"] == len(read_labels(spark, str(taught.folder / "labels")))
+    (model,) = taught.models()
+    stored = (taught.folder / "models" / model / "model.json").stat().st_mtime_ns
+    again = taught.run(TaskType.EVALUATION)
+    assert again["metrics"] == metrics
+    assert taught.models() == [model]
+    assert (taught.folder / "models" / model / "model.json").stat().st_mtime_ns == stored
+
+
+def test_find_matches_keeps_every_row_and_groups_the_repeated_ones(taught: Transform, spark: SparkSession) -> None:
+    output = str(taught.folder / "matches")
+    result = taught.run(TaskType.FIND_MATCHES, output_uri=output, compute_match_confidence_scores=True)
+    assert result["error"] is None
+    assert result["paths"] == {"matches": output}
+    assert result["counts"]["rows"] == ROWS
+    assert result["plan"]["name"]
+    matches = spark.read.parquet(output)
+    assert matches.columns == [*taught.people.columns, "match_id", "match_confidence_score"]
+    assert matches.count() == ROWS
+    found = {row[taught.people.key]: row["match_id"] for row in matches.collect()}
+    assert found.keys() == taught.people.truth.keys()
+    groups = len(set(found.values()))
+    entities = len(set(taught.people.truth.values()))
+    assert abs(groups - entities) < 0.2 * entities
+
+
+def test_other_settings_get_a_model_of_their_own(taught: Transform) -> None:
+    taught.run(TaskType.EVALUATION)
+    before = taught.models()
+    result = taught.run(TaskType.EVALUATION, precision_recall_tradeoff=0.9)
+    assert result["error"] is None
+    assert len(taught.models()) == len(before) + 1
+
+
+def test_new_labels_get_a_new_model(taught: Transform, spark: SparkSession) -> None:
+    taught.run(TaskType.EVALUATION)
+    before, version = taught.models(), label_version(spark, str(taught.folder / "labels"))
+    _, sets = taught.generate()
+    assert taught.import_file(taught.people.answer(sets))["error"] is None
+    later = label_version(spark, str(taught.folder / "labels"))
+    assert version is not None
+    assert later is not None
+    assert later > version
+    assert taught.run(TaskType.EVALUATION)["error"] is None
+    (added,) = set(taught.models()) - set(before)
+    assert added.startswith(f"{later:06d}-")
+
+
+def test_an_export_can_be_imported_again(taught: Transform, blank: Transform, spark: SparkSession) -> None:
+    result = taught.run(TaskType.EXPORT_LABELS, output_uri=str(taught.folder / "export"))
+    assert result["error"] is None
+    path = Path(result["paths"]["labels_file"])
+    assert re.fullmatch(r"tfm-1_labels_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d_[0-9a-f-]{36}\.csv", path.name)
+    imported = blank.import_file(path.read_bytes())
+    assert imported["error"] is None
+    assert imported["counts"]["total_rows"] == result["counts"]["rows"]
+    one, other = (read_labels(spark, str(t.folder / "labels")) for t in (taught, blank))
+    assert sorted((r.labeling_set_id, r.key, r.label) for r in one) == sorted(
+        (r.labeling_set_id, r.key, r.label) for r in other
+    )
+
+
+def test_replacing_forgets_what_was_there(taught: Transform, spark: SparkSession) -> None:
+    taught_rows = read_labels(spark, str(taught.folder / "labels"))
+    first_set = [row for row in taught_rows if row.labeling_set_id == taught_rows[0].labeling_set_id]
+    people = taught.people
+    header = ",".join(["labeling_set_id", "label", people.key])
+    keys = [row.key for row in first_set[:3]]
+    data = "\n".join([header, f"s,A,{keys[0]}", f"s,A,{keys[1]}", f"s,B,{keys[2]}"]).encode()
+    result = taught.import_file(data, replace_labels=True)
+    assert result["error"] is None
+    assert result["counts"]["total_rows"] == 3
+    assert result["counts"]["replaced"] == len(taught_rows)
+
+
+@pytest.mark.parametrize("task_type", [TaskType.EVALUATION, TaskType.FIND_MATCHES])
+def test_a_transform_without_labels_is_not_ready(blank: Transform, task_type: TaskType) -> None:
+    result = blank.run(task_type, output_uri=str(blank.folder / "out"))
+    assert result["error"]["kind"] == "NOT_READY"
+    assert "tfm-1" in result["error"]["message"]
+    assert not (blank.folder / "out").exists()
+    assert not (blank.folder / "models").exists()
+
+
+def test_there_is_nothing_to_export_without_labels(blank: Transform) -> None:
+    result = blank.run(TaskType.EXPORT_LABELS, output_uri=str(blank.folder / "export"))
+    assert result["error"] == {"kind": "NOT_FOUND", "message": "No labelset exists for transformId [tfm-1]"}
+    assert not (blank.folder / "export").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["s,A,no-such-key"], "line 2: .*no-such-key"),
+        (["s,A,{0}", "s,A,{0}"], "line 3: "),
+        (["s,A,{0}", "s,A,{1}"], "matches only"),
+        (["s,A"], "line 2: "),
+    ],
+)
+def test_a_broken_label_file_changes_nothing(
+    taught: Transform, spark: SparkSession, rows: list[str], said: str
+) -> None:
+    uri = str(taught.folder / "labels")
+    version = label_version(spark, uri)
+    keys = sorted(taught.people.truth)
+    lines = [f"labeling_set_id,label,{taught.people.key}", *(row.format(*keys) for row in rows)]
+    # replacing, so that the labels that are there cannot supply the class that the file lacks
+    result = taught.import_file("\n".join(lines).encode(), replace_labels=True)
+    assert result["error"]["kind"] == "INPUT"
+    assert re.search(said, result["error"]["message"])
+    assert label_version(spark, uri) == version
+
+
+def test_a_label_file_over_the_limit_is_refused_before_it_is_read(blank: Transform) -> None:
+    result = blank.import_file(b"x" * (1024 * 1024 + 1), label_file_limit_mb=1)
+    assert result["error"]["kind"] == "INPUT"
+    assert "exceeded the limit of 1 MB" in result["error"]["message"]
+
+
+def test_a_missing_label_file_is_told(blank: Transform) -> None:
+    result = blank.run(TaskType.IMPORT_LABELS, input_uri=str(blank.folder / "none.csv"))
+    assert result["error"]["kind"] == "NOT_FOUND"
+    assert "none.csv" in result["error"]["message"]
+
+
+def test_a_job_says_which_member_its_spec_lacks(blank: Transform) -> None:
+    result = blank.run(TaskType.FIND_MATCHES)
+    assert result["error"] == {"kind": "INPUT", "message": "the spec of FIND_MATCHES needs output_uri"}

@@ -1,0 +1,88 @@
+"""What a job does before Spark is needed; the rest is in tests/spark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glue_ml.domain.job import JobResult, JobSpec, TaskType
+from glue_ml.errors import InputError
+from glue_ml.job_runner import chain_progress, require_uri, run_job
+
+
+def _never(*_: object) -> JobResult:
+    raise AssertionError("the task must not run")
+
+
+def _run(directory: Path, task_type: TaskType = TaskType.EVALUATION) -> tuple[int, dict[str, Any]]:
+    code = run_job(_never, task_type=task_type, arguments=["--run-directory", str(directory)])
+    result: dict[str, Any] = json.loads((directory / "result.json").read_bytes())
+    return code, result
+
+
+def test_a_missing_spec_leaves_a_result(tmp_path: Path) -> None:
+    code, result = _run(tmp_path)
+    assert code == 1
+    assert result["succeeded"] is False
+    assert result["error"]["kind"] == "NOT_FOUND"
+    assert "spec.json" in result["error"]["message"]
+
+
+def test_a_broken_spec_leaves_a_result(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text("{")
+    code, result = _run(tmp_path)
+    assert code == 1
+    assert result["error"]["kind"] == "INPUT"
+    assert result["error"]["message"].startswith("JobSpec is not JSON")
+
+
+def test_a_spec_of_another_task_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(JobSpec(TaskType.FIND_MATCHES, "tfm-1", "id").to_json())
+    code, result = _run(tmp_path)
+    assert code == 1
+    assert result["error"]["kind"] == "INPUT"
+    assert "does EVALUATION, but spec.json" in result["error"]["message"]
+    assert "asks for FIND_MATCHES" in result["error"]["message"]
+
+
+def test_a_run_directory_that_cannot_be_written_is_a_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    assert run_job(_never, task_type=TaskType.EVALUATION, arguments=["--run-directory", str(file)]) == 1
+    assert "result.json was not written" in caplog.text
+
+
+@pytest.mark.parametrize("task_type", list(TaskType))
+def test_help_teaches_the_contract(task_type: TaskType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_job(_never, task_type=task_type, arguments=["--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    for word in ("spec.json", "progress.json", "result.json", "exit code", task_type, f"{task_type.lower()}.py"):
+        assert word in shown
+
+
+def test_the_run_directory_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_job(_never, task_type=TaskType.EVALUATION, arguments=[])
+    assert ended.value.code == 2
+    assert "--run-directory" in capsys.readouterr().err
+
+
+def test_progress_of_parts_never_goes_back() -> None:
+    told: list[tuple[str, int, int]] = []
+    first, second = chain_progress(lambda *stage: told.append(stage), 4, 2)
+    first("learn", 4, 4)
+    second("block", 0, 2)
+    second("block", 2, 2)
+    assert told == [("learn", 4, 6), ("block", 4, 6), ("block", 6, 6)]
+
+
+def test_a_uri_that_is_needed_is_named() -> None:
+    spec = JobSpec(TaskType.EXPORT_LABELS, "tfm-1", "id", output_uri="/out")
+    assert require_uri(spec, "output_uri") == "/out"
+    with pytest.raises(InputError, match="EXPORT_LABELS needs labels_uri"):
+        require_uri(spec, "labels_uri")
