@@ -49,7 +49,8 @@ def run_job(task: Task, *, task_type: TaskType, arguments: Sequence[str] | None 
     sentence, and its traceback goes to the log only. A session that is already there is used and left open.
     """
     directory = _RunDirectory(_parse_arguments(task_type, arguments))
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("glue_ml").setLevel(logging.INFO)
     opened_here = find_session() is None
     with _stop_on_signals():
         result = _perform(task, task_type, directory)
@@ -158,6 +159,7 @@ def _stop_on_signals() -> Iterator[None]:
         return
 
     def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut off the writing of the result
         raise KeyboardInterrupt
 
     previous = signal.signal(signal.SIGTERM, interrupt)

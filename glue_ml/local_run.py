@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from glue_ml import storage
 from glue_ml.catalog import read_tables, write_table
@@ -24,7 +23,8 @@ from glue_ml.domain.labels import (
 )
 from glue_ml.errors import InputError, LabelError, NotFoundError
 from glue_ml.matching import Evaluation, FindMatches, FindMatchesModel
-from glue_ml.matching.table import check_table, quote
+from glue_ml.matching.registry import find_known_keys
+from glue_ml.matching.table import check_table
 
 MATCH_STEPS = ("start Spark", "read the table", "learn", "find matches", "write")
 LABEL_STEPS = ("start Spark", "read the table", "learn", "choose rows", "write")
@@ -200,7 +200,8 @@ def read_labels(paths: Sequence[str], df: DataFrame, *, primary_key: str) -> Tab
         data = storage.read_bytes(path)
         try:
             file = parse_labels(data, primary_key=primary_key, columns=df.columns)
-            check_known_keys(file.rows, _find_keys(df, file.rows, primary_key=primary_key))
+            known = find_known_keys(df, primary_key, {row.key for row in file.rows})
+            check_known_keys(file.rows, known)
         except LabelError as error:
             raise LabelError(f"{path}: {error}") from error
         rows = merge_rows(rows, distinguish_sets(rows, file.rows))
@@ -249,13 +250,6 @@ def _list_names(uri: str) -> list[str]:
         return storage.list_names(uri)
     except NotFoundError:
         return []
-
-
-def _find_keys(df: DataFrame, rows: Sequence[LabeledRow], *, primary_key: str) -> set[str]:
-    """Return those keys of the labelled rows that the table has. Cost: the table's key column once."""
-    asked = df.sparkSession.createDataFrame([(key,) for key in sorted({row.key for row in rows})], "key string")
-    keys = df.select(F.col(quote(primary_key)).cast("string").alias("key"))
-    return {row[0] for row in F.broadcast(asked).join(keys, "key").distinct().collect()}
 
 
 def _collect_sets(sets: DataFrame, primary_key: str) -> list[LabeledRow]:

@@ -8,17 +8,20 @@ from pyspark.sql import SparkSession
 from glue_ml import storage
 from glue_ml.domain.job import JobResult, JobSpec, TaskType
 from glue_ml.domain.labels import LabeledRow, render_labels
+from glue_ml.errors import NotReadyError
 from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_job
 from glue_ml.matching.find_matches import FIT_STAGES, LABEL_STAGES
-from glue_ml.matching.registry import are_usable, load_or_train_model, make_find_matches, read_labels_at
+from glue_ml.matching.registry import load_or_train_model, make_find_matches
 
 
 def generate_labeling_sets(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResult:
     """Choose the sets with what the labels so far have taught, or without any label, and write them as one CSV."""
     folder, df = require_uri(spec, "output_uri"), read_input(spark, spec)
     training, choosing = chain_progress(progress, len(FIT_STAGES), len(LABEL_STAGES))
-    taught = are_usable(read_labels_at(spark, spec)[1])
-    model = load_or_train_model(spark, spec, df, training) if taught else make_find_matches(spec, training).fit(df)
+    try:
+        model = load_or_train_model(spark, spec, df, training)
+    except NotReadyError:
+        model = make_find_matches(spec, training).fit(df)
     model.progress = choosing
     records = [record.asDict() for record in model.labeling_sets(df).collect()]
     key = spec.primary_key

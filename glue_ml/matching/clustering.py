@@ -12,9 +12,10 @@ import numpy as np
 from scipy.special import expit, logit
 
 from glue_ml.errors import InputError
-from glue_ml.matching.islands import cut_islands, find_islands, settle
+from glue_ml.matching.islands import find_islands, grow_pieces, settle
 from glue_ml.matching.linkage import merge_by_average, merge_lazily
 from glue_ml.matching.row_pairs import (
+    Flags,
     Links,
     RowPairs,
     Rows,
@@ -51,18 +52,20 @@ class Constraints:
 class ClusterOptions:
     """Bounds on the work.
 
-    `island_cap`: rows in the largest island that is clustered whole; `batch_pairs`: most pairs scored in one call;
-    `sample_pairs`: most pairs looked at to tell how alike two clusters from different pieces of an island are.
+    `island_cap`: rows in the largest island that is clustered whole; `piece_cap`: rows in the pieces of a larger one,
+    in each of which all pairs are scored; `batch_pairs`: most pairs scored in one call; `sample_pairs`: most pairs
+    looked at to tell how alike two clusters from different pieces are.
     """
 
     island_cap: int = 500
+    piece_cap: int = 100
     batch_pairs: int = 1_000_000
     sample_pairs: int = 10_000
 
     def __post_init__(self) -> None:
-        for name in ("island_cap", "batch_pairs", "sample_pairs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name, bound in vars(self).items():
+            if bound < 1:
+                raise InputError(f"{name} is {bound}; it must be at least 1")
 
     def island_probability(self, threshold: float) -> float:
         """Return the probability from which a pair joins two rows into one island.
@@ -114,13 +117,18 @@ def cluster(
     pairs = links.tidy(RowPairs(lo, hi, probability))
     edges = pairs.select((pairs.probability >= options.island_probability(threshold)) & ~links.forbids(pairs))
     islands = find_islands(edges, links)
-    pieces = cut_islands(islands, edges, links, cap=options.island_cap)
-    labels, pairs = run.cluster_pieces(pieces, pairs.select(islands[pairs.lo] == islands[pairs.hi]))
     sizes = np.bincount(islands, minlength=count)
     cut = sizes > options.island_cap
+    pieces = islands if not cut.any() else _cut(islands, cut[islands], edges, run)
+    labels, pairs = run.cluster_pieces(pieces, pairs.select(islands[pairs.lo] == islands[pairs.hi]))
     if cut.any():
         labels, pairs = run.rejoin(labels, pieces, pairs, rows=np.flatnonzero(cut[islands]))
     return Clustering(labels, _rate(labels, pairs, links), int((sizes >= 2).sum()), int(cut.sum()))
+
+
+def _cut(islands: Rows, too_large: Flags, edges: RowPairs, run: _Run) -> Rows:
+    cap = min(run.options.piece_cap, run.options.island_cap)
+    return np.where(too_large, grow_pieces(edges.select(too_large[edges.lo]), run.links, cap=cap), islands)
 
 
 @dataclass(frozen=True)

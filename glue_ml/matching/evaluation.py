@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from glue_ml.errors import InputError
@@ -178,6 +177,9 @@ def fit_calibration(score: Scores, is_match: Flags, weight: Scores | None = None
     Platt's smoothed targets keep few labels from claiming certainty. Where one class is missing nothing can be
     learned about telling them apart, and scores are taken as probabilities.
     """
+    # only the driver calibrates: a worker that scores pairs need not spend half a second on this import
+    from scipy.optimize import minimize
+
     _check_lengths(is_match, score, weight)
     weights = np.ones(len(score)) if weight is None else weight
     matches, others = float(weights[is_match].sum()), float(weights[~is_match].sum())

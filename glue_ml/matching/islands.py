@@ -1,4 +1,4 @@
-"""Islands: groups of rows that may hold clusters. Cutting the ones that are too large, settling the plain ones."""
+"""Islands: groups of rows that may hold clusters. Growing pieces of large ones, settling the plain ones."""
 
 from __future__ import annotations
 
@@ -32,15 +32,13 @@ def settle(pieces: Rows, links: Links, pairs: RowPairs, is_match: Flags) -> tupl
     return labels, np.where((joined | apart)[pieces], -1, pieces)
 
 
-def cut_islands(islands: Rows, edges: RowPairs, links: Links, *, cap: int) -> Rows:
-    """Return the islands with those over `cap` rows cut into pieces, each named by its smallest row.
+def grow_pieces(edges: RowPairs, links: Links, *, cap: int) -> Rows:
+    """Return each row's piece, named by its smallest row: of at most `cap` rows, must-links apart.
 
     Pieces grow from must-link groups along the strongest edges. That is what raising the threshold until everything
     fits would leave, except that rows which fall off a piece may still join another, and that edges of equal
     probability, which no threshold tells apart, are taken in row order.
     """
-    too_large = np.bincount(islands, minlength=len(islands))[islands] > cap
-    edges = edges.select(too_large[edges.lo])
     order = np.lexsort((edges.hi, edges.lo, -edges.probability))
     lo, hi, parts = edges.lo[order], edges.hi[order], links.groups
     while True:
@@ -48,7 +46,7 @@ def cut_islands(islands: Rows, edges: RowPairs, links: Links, *, cap: int) -> Ro
         left, right = np.minimum(parts[lo], parts[hi]), np.maximum(parts[lo], parts[hi])
         fitting = (left != right) & (sizes[left] + sizes[right] <= cap)
         if not fitting.any():
-            return np.where(too_large, parts, islands)
+            return parts
         lo, hi = lo[fitting], hi[fitting]
         tree = _span(links.count, left[fitting], right[fitting])
         parts = _join_up_to(cap, sizes, tree)[parts]

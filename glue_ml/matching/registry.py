@@ -29,8 +29,8 @@ def load_or_train_model(spark: SparkSession, spec: JobSpec, df: DataFrame, progr
 
     Raises NotReadyError unless the labels hold both a match and a non-match.
     """
-    version, labels = read_labels_at(spark, spec)
-    if not are_usable(labels):
+    version, labels = _read_labels_at(spark, spec)
+    if not _are_usable(labels):
         raise NotReadyError(
             f"The transform {spec.transform_id} is not ready: it needs labels with at least one match and one "
             "non-match. Generate labelling sets, label them and import them first"
@@ -38,6 +38,7 @@ def load_or_train_model(spark: SparkSession, spec: JobSpec, df: DataFrame, progr
     uri = locate_model(spec, df.columns, version)
     model = None if uri is None else _load(uri, progress)
     if model is None:
+        logger.info("training a model on %d labelled rows", len(labels))
         model = make_find_matches(spec, progress).fit(df, labels)
         if uri is not None:
             model.save(uri)
@@ -57,7 +58,7 @@ def make_find_matches(spec: JobSpec, progress: Progress) -> FindMatches:
     )
 
 
-def read_labels_at(spark: SparkSession, spec: JobSpec) -> tuple[int | None, list[LabeledRow]]:
+def _read_labels_at(spark: SparkSession, spec: JobSpec) -> tuple[int | None, list[LabeledRow]]:
     """The version of the labels and the labels of just that version; None and none before the first import."""
     if spec.labels_uri is None:
         raise InputError(f"the spec of {spec.task_type} needs labels_uri")
@@ -70,7 +71,7 @@ def read_labels_at(spark: SparkSession, spec: JobSpec) -> tuple[int | None, list
         version = later
 
 
-def are_usable(labels: list[LabeledRow]) -> bool:
+def _are_usable(labels: list[LabeledRow]) -> bool:
     """Whether a model can be trained on `labels`: they hold a match and a non-match."""
     return len({pair.is_match for pair in labeled_pairs(labels)}) == 2
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -292,9 +291,10 @@ class TestSettledIslands:
         with pytest.raises(InputError, match="threshold"):
             Graph(np.zeros((2, 2)), ()).cluster(threshold=threshold)
 
-    def test_a_cap_below_1_is_refused(self) -> None:
-        with pytest.raises(InputError, match="island_cap"):
-            ClusterOptions(island_cap=0)
+    @pytest.mark.parametrize("name", ["island_cap", "piece_cap", "batch_pairs", "sample_pairs"])
+    def test_a_bound_below_1_is_refused(self, name: str) -> None:
+        with pytest.raises(InputError, match=name):
+            ClusterOptions(**{name: 0})
 
 
 class TestImpliedPairs:
@@ -377,6 +377,20 @@ class TestLargeIslands:
         assert partition(found.labels) == partition(truth)
         assert (found.islands, found.cut_islands) == (1, 1)
 
+    def test_pieces_of_a_large_island_keep_to_their_own_cap(self) -> None:
+        asked: list[int] = []
+
+        def score_pairs(lo: Rows, hi: Rows) -> Scores:
+            asked.append(len(lo))
+            return np.zeros(len(lo))
+
+        lo = np.arange(39)
+        for island_cap, pairs in ((40, 40 * 39 // 2 - 39), (39, 10 * (4 * 3 // 2 - 3))):
+            asked.clear()
+            options = ClusterOptions(island_cap=island_cap, piece_cap=4)
+            cluster(40, lo, lo + 1, np.full(39, 0.9), threshold=0.5, score_pairs=score_pairs, options=options)
+            assert asked[0] == pairs
+
     def test_large_clusters_are_compared_by_a_sample(self) -> None:
         probability = np.full((200, 200), 0.9)
         asked: list[int] = []
@@ -390,7 +404,7 @@ class TestLargeIslands:
         found = cluster(
             200, lo, lo + 1, np.full(199, 0.9), threshold=0.5, score_pairs=score_pairs, options=options
         )
-        inside = 2 * (100 * 99 // 2 - 99)
+        inside = 2 * (100 * 99 // 2 - 99)  # two pieces, neighbours known
         assert asked[0] == inside
         assert sum(asked) - inside <= 50
         assert found.labels.tolist() == [0] * 200
@@ -408,23 +422,19 @@ class TestLargeIslands:
         )
         assert found.labels.tolist() == [0] * 10
 
-    def test_a_dense_island_of_500_takes_under_a_second(self) -> None:
+    def test_a_dense_island_of_500(self) -> None:
         rng = np.random.default_rng(5)
         lo, hi = np.triu_indices(500, 1)
         probability = np.where(lo % 50 == hi % 50, 0.95, rng.uniform(0, 0.4, len(lo)))
-        start = time.perf_counter()
         found = cluster(500, lo, hi, probability, threshold=0.5, score_pairs=refuse_to_score)
-        assert time.perf_counter() - start < 1.0
         assert found.labels.tolist() == (np.arange(500) % 50).tolist()
 
-    def test_many_small_islands_take_a_few_seconds(self) -> None:
+    def test_many_small_islands(self) -> None:
         first = np.arange(0, 400_000, 4)
         lo = np.concatenate([first, first + 1, first + 2])
         probability = np.repeat([0.9, 0.4, 0.8], len(first))
-        start = time.perf_counter()
         found = cluster(
             400_000, lo, lo + 1, probability, threshold=0.5, score_pairs=lambda lo, hi: np.full(len(lo), 0.1)
         )
-        assert time.perf_counter() - start < 5.0
         assert found.labels.tolist() == np.repeat(np.arange(0, 400_000, 2), 2).tolist()
         assert found.islands == 100_000

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 #: Import names of the libraries that the engine computes with.
 NUMERIC = {"numpy", "pandas", "pyarrow", "rapidfuzz", "scipy", "sklearn", "sparse_dot_topn"}
 SPARK = {"pyspark", "py4j", "delta"}
-AWS = {"boto3", "botocore"}
+AWS = {"boto3", "botocore", "mypy_boto3_glue", "mypy_boto3_s3"}
 DATA_HALF = {
     "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.session", "glue_ml.spark_errors", "glue_ml.catalog",
     "glue_ml.matching",
@@ -34,7 +34,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.session", "glue_ml.spark_errors",
         "glue_ml.catalog", *SPARK, *AWS,
     },
-    "glue_ml.catalog": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage", *SPARK, *AWS},
+    "glue_ml.catalog": {
+        "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.spark_errors", "pyarrow", *SPARK, *AWS,
+    },
     "glue_ml.matching": {
         "glue_ml", "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.session", *SPARK, *NUMERIC,
     },
@@ -53,7 +55,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the commands run the engine in their own process: they meet the data half, and no store or server
     "glue_ml.console": {"glue_ml.errors", "glue_ml.spark_errors", "glue_ml.matching", "rich", *SPARK},
     "glue_ml.local_run": {*DATA_HALF, *SPARK},
-    "glue_ml.quickstart": {*DATA_HALF, "glue_ml.synthetic", "glue_ml.console", *SPARK, *NUMERIC},
+    "glue_ml.quickstart": {
+        *DATA_HALF, "glue_ml.synthetic", "glue_ml.console", "glue_ml.local_run", *SPARK, *NUMERIC,
+    },
     "glue_ml.cli": {
         "glue_ml", *DATA_HALF, "glue_ml.console", "glue_ml.local_run", "glue_ml.quickstart", "typer", *SPARK,
     },

@@ -1,4 +1,4 @@
-"""Cutting islands: pieces fit, refine, and follow the strongest edges; settling leaves only open questions."""
+"""Islands: pieces fit, refine, and follow the strongest edges; settling leaves only open questions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glue_ml.matching.islands import cut_islands, find_islands, settle
+from glue_ml.matching.islands import find_islands, grow_pieces, settle
 from glue_ml.matching.row_pairs import Links, RowPairs
 
 NO_LINKS = np.zeros((0, 2), dtype=np.int64)
@@ -27,18 +27,17 @@ def random_pairs(seed: int, *, rows: int = 40) -> RowPairs:
     return pairs_of((0, 1, 0.5), *((a, b, round(float(rng.random()), 1)) for a, b in chosen if (a, b) != (0, 1)))
 
 
-def cut(edges: RowPairs, *, rows: int, cap: int, must_link: npt.NDArray[np.int64] = NO_LINKS) -> npt.NDArray[np.int64]:
-    links = Links.resolve(rows, must_link, NO_LINKS)
-    return cut_islands(find_islands(edges, links), edges, links, cap=cap)
+def grow(edges: RowPairs, *, rows: int, cap: int, must_link: npt.NDArray[np.int64] = NO_LINKS) -> npt.NDArray[np.int64]:
+    return grow_pieces(edges, Links.resolve(rows, must_link, NO_LINKS), cap=cap)
 
 
-class TestCut:
+class TestGrow:
     @given(st.integers(0, 10**6), st.integers(1, 50))
     @settings(max_examples=60, deadline=None)
     def test_pieces_fit_and_refine_the_islands(self, seed: int, cap: int) -> None:
         edges = random_pairs(seed)
         islands = find_islands(edges, Links.resolve(40, NO_LINKS, NO_LINKS))
-        pieces = cut(edges, rows=40, cap=cap)
+        pieces = grow(edges, rows=40, cap=cap)
         assert np.bincount(pieces).max() <= max(cap, 1)
         assert all(len(set(islands[pieces == name].tolist())) == 1 for name in pieces)
         assert all(name == np.flatnonzero(pieces == name).min() for name in pieces)
@@ -49,7 +48,7 @@ class TestCut:
     @settings(max_examples=60, deadline=None)
     def test_no_two_tied_pieces_would_fit_together(self, seed: int, cap: int) -> None:
         edges = random_pairs(seed)
-        pieces = cut(edges, rows=40, cap=cap)
+        pieces = grow(edges, rows=40, cap=cap)
         sizes = np.bincount(pieces, minlength=40)
         left, right = pieces[edges.lo], pieces[edges.hi]
         assert (sizes[left] + sizes[right])[left != right].min(initial=cap + 1) > cap
@@ -59,20 +58,20 @@ class TestCut:
     def test_order_of_edges_does_not_matter(self, seed: int, cap: int) -> None:
         edges = random_pairs(seed)
         shuffled = edges.select(np.random.default_rng(seed).permutation(len(edges.lo)))
-        assert cut(shuffled, rows=40, cap=cap).tolist() == cut(edges, rows=40, cap=cap).tolist()
+        assert grow(shuffled, rows=40, cap=cap).tolist() == grow(edges, rows=40, cap=cap).tolist()
 
     def test_the_weakest_edge_is_cut(self) -> None:
         chain = pairs_of((0, 1, 0.9), (1, 2, 0.4), (2, 3, 0.8), (3, 4, 0.9))
-        assert cut(chain, rows=5, cap=3).tolist() == [0, 0, 2, 2, 2]
+        assert grow(chain, rows=5, cap=3).tolist() == [0, 0, 2, 2, 2]
 
     def test_equal_edges_fill_pieces_in_row_order(self) -> None:
         lo, hi = np.triu_indices(10, 1)
-        pieces = cut(RowPairs(lo, hi, np.full(45, 0.9)), rows=10, cap=4)
+        pieces = grow(RowPairs(lo, hi, np.full(45, 0.9)), rows=10, cap=4)
         assert pieces.tolist() == [0, 0, 0, 0, 4, 4, 4, 4, 8, 8]
 
     def test_must_links_stay_whole(self) -> None:
         edges = pairs_of((0, 1, 0.4), (2, 3, 0.9), (1, 2, 0.5))
-        pieces = cut(edges, rows=4, cap=2, must_link=np.array([[0, 1], [0, 3]]))
+        pieces = grow(edges, rows=4, cap=2, must_link=np.array([[0, 1], [0, 3]]))
         assert pieces.tolist() == [0, 0, 2, 0]
 
 
