@@ -21,7 +21,7 @@ URI = "__glue_ml_uri"
 SAMPLE_ROWS = 1000
 
 _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
-_NO_NUMBERS = (T.DateType, T.TimestampType, T.TimestampNTZType, T.BinaryType, T.BooleanType)
+_TIMES = (T.DateType, T.TimestampType, T.TimestampNTZType)
 _NESTED = (T.ArrayType, T.MapType, T.StructType)
 
 Declared = Sequence[tuple[str, T.DataType]]
@@ -90,9 +90,9 @@ def convert(column: Column, actual: T.DataType, wanted: T.DataType) -> Column:
 
 
 def _convert_plain(column: Column, actual: T.DataType, wanted: T.DataType) -> Column:
-    """Dates and numbers have no cast between them that Spark would accept; a value of one is none of the other."""
+    """A cast; by way of text between times, bytes and numbers, for which Spark has none: null, as a rule."""
     texts = isinstance(actual, T.StringType) or isinstance(wanted, T.StringType)
-    if isinstance(actual, _NO_NUMBERS) != isinstance(wanted, _NO_NUMBERS) and not texts:
+    if not texts and any(isinstance(actual, kind) != isinstance(wanted, kind) for kind in (_TIMES, T.BinaryType)):
         column = column.cast(T.StringType())
     return try_cast(column, wanted)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from glue_ml.catalog.columns import URI, Declared, convert, quote
-from glue_ml.catalog.failures import explain_failure, explain_failures
+from glue_ml.catalog.failures import explain_failures
 from glue_ml.errors import InputError
 
 _NULL_VALUES = {"__HIVE_DEFAULT_PARTITION__", None}
@@ -37,26 +36,31 @@ def select_partitions(spark: SparkSession, predicate: str, *, keys: Declared, va
 
 def filter_rows(spark: SparkSession, df: DataFrame, predicate: str, *, keys: Sequence[str]) -> DataFrame:
     """The rows of `df` that a Spark SQL predicate over its partition columns `keys` holds for. Raises InputError."""
-    _check_safe(spark, predicate)
-    try:
-        df.select(*(F.col(quote(name)) for name in keys)).where(predicate)
+    subject = f"the predicate {predicate!r} is no condition on the partition columns [{', '.join(keys)}]"
+    if unknown := sorted(_find_names(spark, predicate) - {name.casefold() for name in keys}):
+        raise InputError(f"{subject}: {unknown[0]} is none of them")
+    with explain_failures(subject):
         return df.where(predicate)
-    except PySparkException as error:
-        subject = f"the predicate {predicate!r} is no condition on the partition columns [{', '.join(keys)}]"
-        raise explain_failure(subject, error) from error
 
 
-def _check_safe(spark: SparkSession, predicate: str) -> None:
-    """Raise InputError for a predicate that does not parse, or could do more than look at a partition's values."""
+def _find_names(spark: SparkSession, predicate: str) -> set[str]:
+    """The columns that a predicate names, in lower case.
+
+    Raises InputError where it does not parse, or could do more than look at a partition's values.
+    """
     session: Any = spark
     with explain_failures(f"the predicate {predicate!r} does not parse"):
         parsed = session._jsparkSession.sessionState().sqlParser().parseExpression(predicate)
+    names = set()
     for node in _walk(parsed):
         kind = str(node.getClass().getSimpleName())
         if "Subquery" in kind or "Exists" in kind or "ListQuery" in kind:
             raise InputError(f"the predicate {predicate!r} has a subquery; it may only compare partition columns")
         if kind == "UnresolvedFunction" and str(node.nameParts().last()).lower() in _UNSAFE:
             raise InputError(f"the predicate {predicate!r} calls a function that is not allowed in it")
+        if kind == "UnresolvedAttribute":
+            names.add(str(node.nameParts().mkString(".")).casefold())
+    return names
 
 
 def _walk(node: Any) -> Iterator[Any]:

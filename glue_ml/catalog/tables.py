@@ -66,14 +66,16 @@ def _read_path(spark: SparkSession, spec: TableSpec) -> DataFrame:
         raise InputError(f"{path} is in no catalog, so catalogPartitionPredicate cannot be used; use pushDownPredicate")
     declared = _parse_columns(spec.columns, path)
     listing = list_table(spark, path)
+    if not listing.is_delta and not listing.files:
+        raise InputError(f"{path} holds no data: there is no file that is not empty or hidden")
     kind = spec.format.lower() if spec.format is not None else guess_format(listing)
     if kind not in READABLE:
         raise InputError(f"{path} has the format {spec.format!r}; it must be one of {', '.join(READABLE)}")
     predicate = spec.options.get("pushDownPredicate")
-    if kind == "delta" or listing.is_delta:
+    if listing.is_delta:
         return _read_delta(spark, path, predicate)
-    if not listing.files:
-        raise InputError(f"{path} holds no data: there is no file in it that is not empty or hidden")
+    if kind == "delta":
+        raise InputError(f"{path} is no Delta table: it has no _delta_log")
     return _read_listing(spark, listing, kind=kind, declared=declared, predicate=predicate)
 
 
@@ -120,7 +122,8 @@ def _read_catalog(spark: SparkSession, spec: TableSpec, glue: Any | None) -> Dat
     table = fetch_table(glue if glue is not None else _make_client(spec), spec)
     predicate = spec.options.get("pushDownPredicate")
     if table.layout.format == "delta":
-        _require_location(spark, table)
+        if not _require_location(spark, table).is_delta:
+            raise InputError(f"table {table.name} is a Delta table, but {table.location} has no _delta_log")
         return _read_delta(spark, table.location, predicate)
     columns = _parse_columns(table.columns, table.name)
     keys = _parse_columns(table.partition_keys, f"{table.name}'s partition keys")

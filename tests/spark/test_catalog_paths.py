@@ -16,6 +16,7 @@ from pyspark.sql import types as T
 
 from glue_ml.catalog import read_tables
 from glue_ml.catalog.columns import SAMPLE_ROWS, convert
+from glue_ml.catalog.failures import explain_failures
 from glue_ml.domain.job import TableSpec
 from glue_ml.errors import AccessError, InputError, NotFoundError
 
@@ -42,12 +43,11 @@ def only_file(folder: Path, suffix: str) -> Path:
     return next(path for path in folder.rglob(f"*{suffix}") if path.name.startswith("part-"))
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["format named", "format guessed"])
 @pytest.mark.parametrize("kind", FORMATS)
-def test_each_format_is_read_from_a_folder(spark: SparkSession, tmp_path: Path, kind: str, named: bool) -> None:
+def test_each_format_is_read_from_a_folder(spark: SparkSession, tmp_path: Path, kind: str) -> None:
     folder = save(spark.createDataFrame(PEOPLE, SCHEMA), tmp_path / "people of 'x' [1]", kind)
     declared = (("id", "int"), ("name", "string"), ("score", "double"))
-    df = read(spark, folder, kind if named else None, columns=declared)
+    df = read(spark, folder, columns=declared)
     assert df.schema.simpleString() == "struct<id:int,name:string,score:double>"
     assert rows(df) == sorted(PEOPLE, key=repr)
 
@@ -115,9 +115,7 @@ def test_a_column_that_loses_all_its_values_is_told(
         "column 'extra' is in no file of the table: it is null in every row",
         "column 'name' is null in every row: no value in the files is of its type int",
     ]
-    assert rows(df) == [("1", None, None, None, None), ("2", None, 3, None, None)] or rows(df) == [
-        (1, None, None, None, None), (2, None, 3, None, None),
-    ]  # fmt: skip
+    assert rows(df) == [(1, None, None, None, None), (2, None, 3, None, None)]
 
 
 def test_values_that_come_late_keep_a_column_from_being_told(
@@ -255,7 +253,9 @@ def test_delta_is_filtered_by_its_partition_columns(spark: SparkSession, tmp_pat
 @pytest.mark.parametrize(
     ("predicate", "message"),
     [
-        ("id = 1", "is no condition on the partition columns"),
+        ("id = 1", r"is no condition on the partition columns \[year\]: id is none of them"),
+        ("year = id", "id is none of them"),
+        ("t.year = 2024", "t.year is none of them"),
         ("year", "is no condition on the partition columns"),
         ("year = ", "does not parse"),
         ("year in (select 2024)", "has a subquery"),
@@ -326,7 +326,7 @@ def test_other_wrong_specs_are_refused(spark: SparkSession, tmp_path: Path) -> N
         ({"columns": (("other", "int"),)}, r"its files have the columns \['id'\], but \['other'\] are declared"),
         ({"options": {"catalogPartitionPredicate": "a=1"}}, "is in no catalog"),
         ({"format": "parquet"}, "cannot be read"),
-        ({"format": "delta"}, "cannot be read"),
+        ({"format": "delta"}, "is no Delta table"),
     ]
     for members, message in wrong:
         with pytest.raises(InputError, match=message) as caught:
@@ -430,21 +430,14 @@ def test_values_are_converted(spark: SparkSession, value: Any, actual: str, want
     assert isinstance(kind, T.DataType)
 
 
-def test_a_forbidden_place_is_refused(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mode of a file does not bind root, so the refusal is Hadoop's own exception thrown in the JVM."""
-    from glue_ml.catalog.failures import explain_failures
-
+def test_a_forbidden_place_is_refused(spark: SparkSession) -> None:
+    """The mode of a file does not bind root, so the refusal is Hadoop's own exception, thrown in the JVM."""
     jvm: Any = spark._jvm
+    refused = jvm.java.util.concurrent.CompletableFuture()
+    refused.completeExceptionally(jvm.org.apache.hadoop.security.AccessControlException("no way in"))
     with (
         pytest.raises(AccessError, match="x cannot be read: no way in") as caught,
         explain_failures("x cannot be read"),
     ):
-        jvm.org.apache.spark.util.Utils.tryOrIOException  # noqa: B018 - loads the class that Scala throws with
-        raise_in_jvm(jvm, jvm.org.apache.hadoop.security.AccessControlException("no way in"))
+        refused.get()
     check_message(caught.value)
-
-
-def raise_in_jvm(jvm: Any, exception: Any) -> None:
-    future = jvm.java.util.concurrent.CompletableFuture()
-    future.completeExceptionally(exception)
-    future.get()

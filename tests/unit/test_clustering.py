@@ -275,9 +275,7 @@ class TestSettledIslands:
     @pytest.mark.parametrize("threshold", [1e-9, 0.1, 0.7, 1 - 1e-9])
     def test_extreme_probabilities_and_thresholds(self, threshold: float) -> None:
         lo, hi = np.array([0, 2, 4]), np.array([1, 3, 5])
-        found = cluster(
-            6, lo, hi, np.array([1.0, threshold, 0.0]), threshold=threshold, score_pairs=refuse_to_score
-        )
+        found = cluster(6, lo, hi, np.array([1.0, threshold, 0.0]), threshold=threshold, score_pairs=refuse_to_score)
         assert found.labels.tolist() == [0, 0, 2, 2, 4, 5]
 
     def test_a_clique_above_the_threshold_is_final_without_scoring(self) -> None:
@@ -401,9 +399,7 @@ class TestLargeIslands:
 
         lo = np.arange(199)
         options = ClusterOptions(island_cap=100, sample_pairs=50)
-        found = cluster(
-            200, lo, lo + 1, np.full(199, 0.9), threshold=0.5, score_pairs=score_pairs, options=options
-        )
+        found = cluster(200, lo, lo + 1, np.full(199, 0.9), threshold=0.5, score_pairs=score_pairs, options=options)
         inside = 2 * (100 * 99 // 2 - 99)  # two pieces, neighbours known
         assert asked[0] == inside
         assert sum(asked) - inside <= 50

@@ -136,9 +136,7 @@ class TestConfusion:
         counts = confusion(is_match, score, threshold)
         assert counts == Confusion(true_positives, false_positives, true_negatives, false_negatives)
         assert counts.recall == pytest.approx(metrics.recall_score(is_match, score >= threshold))
-        assert counts.precision == pytest.approx(
-            metrics.precision_score(is_match, score >= threshold, zero_division=0)
-        )
+        assert counts.precision == pytest.approx(metrics.precision_score(is_match, score >= threshold, zero_division=0))
 
 
 class TestEvaluation:

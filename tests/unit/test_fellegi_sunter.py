@@ -43,9 +43,7 @@ def simulate(seed: int, *, size: int = 20_000, missing: float = 0.1) -> tuple[Pa
     return distinct, counts
 
 
-def log_likelihood(
-    patterns: Patterns, counts: Counts, share: float, m: Sequence[Scores], u: Sequence[Scores]
-) -> float:
+def log_likelihood(patterns: Patterns, counts: Counts, share: float, m: Sequence[Scores], u: Sequence[Scores]) -> float:
     """The definition, pattern by pattern."""
     total = 0.0
     for pattern, count in zip(patterns.tolist(), counts.tolist(), strict=True):
