@@ -275,8 +275,8 @@ def _show_outcome(outcome: MatchOutcome) -> None:
         say(f"The model is in {target.model}.")
     if not outcome.supervised:
         say(
-            "No labels were used: the matches go by what agrees and how rare that is. Labels make them better; "
-            f"to get rows worth labelling: glue-ml label {source.table} --key {source.primary_key} --output labels.csv"
+            "No labels were used: take this as a first guess, by what agrees and how rare that is. For rows worth "
+            f"labelling: glue-ml label {source.table} --key {source.primary_key} --output labels.csv"
         )
 
 

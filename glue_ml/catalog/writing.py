@@ -27,6 +27,7 @@ _CSV_OPTIONS = {
     "ignoreLeadingWhiteSpace": "false",
     "ignoreTrailingWhiteSpace": "false",
     "timestampFormat": "yyyy-MM-dd HH:mm:ss.SSSSSS",
+    "timestampNTZFormat": "yyyy-MM-dd HH:mm:ss.SSSSSS",
     "nullValue": "",
     "emptyValue": "",
 }
@@ -118,7 +119,7 @@ class _Place:
 
     def check_replaceable(self) -> None:
         """Raise InputError if there is a file, or a folder with anything but a table's files in it."""
-        if not self._system.exists(self._path):
+        if not self._system.exists(self._path) or self._system.exists(self._path.suffix("/_delta_log")):
             return
         if not self._system.getFileStatus(self._path).isDirectory():
             raise InputError(f"{self._uri} is a file; name a folder for the output")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from glue_ml.domain.labels import LabeledRow
+from glue_ml.domain.labels import LabeledRow, labeled_pairs
 from glue_ml.errors import InputError, LabelError, NotFoundError, NotReadyError
 from glue_ml.matching import FindMatches, FindMatchesModel
 from tests.people import Person, f1_score, make_people
@@ -140,6 +140,25 @@ def test_labelling_sets_are_small_unlabelled_and_never_repeat_a_row(
     assert max(sizes) <= 30
     order = [row["labeling_set_id"] for row in rows]
     assert order == sorted(order)
+
+
+def test_the_first_rows_to_label_hold_matches_even_where_duplicates_are_rare(spark: SparkSession) -> None:
+    rows, truth = make_people(700, seed=6)
+    seen: set[int] = set()
+    repeated: set[int] = set()
+    rare: list[Person] = []
+    for row in rows:
+        entity = truth[str(row["id"])]
+        if entity not in seen or (entity not in repeated and len(repeated) < 10):
+            repeated |= {entity} & seen
+            seen.add(entity)
+            rare.append(row)
+    df = to_df(spark, rare)
+    labels = answer(FindMatches(primary_key="id").fit(df).labeling_sets(df), truth)
+    judged = [pair.is_match for pair in labeled_pairs(labels)]
+    assert len(repeated) == 10
+    assert sum(judged) >= 5
+    assert judged.count(False) >= 50
 
 
 def test_evaluation_is_what_the_out_of_fold_scores_say(supervised: FindMatchesModel) -> None:

@@ -19,8 +19,9 @@ from glue_ml.domain.job import TableSpec
 from glue_ml.errors import GlueMLError, InputError, UnavailableError
 
 NASTY = [
-    "plain", "", None, " lead", "trail ", "a,b", 'say "hi"', '"', '""', "\\", 'back\\"slash', "two\nlines", "two\r\nlines",
-    "carriage\rreturn", "\ttab\t", "#no comment", "é😀", "\\N", "null", "'", ";", "\n", "\u2028", "x" * 100_000,
+    "plain", "", None, " lead", "trail ", "a,b", 'say "hi"', '"', '""', "\\", 'back\\"slash', "two\nlines",
+    "two\r\nlines", "carriage\rreturn", "\ttab\t", "#no comment", "é😀", "\\N", "null", "'", ";", "\n", "\u2028",
+    "x" * 100_000,
 ]  # fmt: skip
 
 
@@ -33,7 +34,11 @@ def rows(df: DataFrame) -> list[tuple[Any, ...]]:
 
 
 def read(spark: SparkSession, path: Path, kind: str) -> DataFrame:
-    return spark.read.format(kind).option("header", "true").load(str(path))
+    return (
+        spark.read.format(kind)
+        .option("header", "true")
+        .load(str(path).replace("[", "\\[") if kind != "delta" else str(path))
+    )
 
 
 def csv_files(folder: Path) -> list[Path]:
@@ -161,9 +166,11 @@ def test_delta_adds_a_version_and_takes_new_names_later(spark: SparkSession, tmp
 @pytest.mark.parametrize(("before", "after"), [("parquet", "delta"), ("delta", "parquet"), ("csv", "json")])
 def test_a_table_of_another_format_is_replaced(spark: SparkSession, tmp_path: Path, before: str, after: str) -> None:
     write_table(spark.createDataFrame([(1,)], "id int"), str(tmp_path / "t"), format=before)
+    old = {name for name in names(tmp_path / "t") if name.startswith("part-")}
     write_table(spark.createDataFrame([(2,)], "id int"), str(tmp_path / "t"), format=after)
-    assert rows(read_tables(spark, [TableSpec(path=str(tmp_path / "t"))])) == [(2,)]
-    assert not list((tmp_path / "t").glob(f"part-*.{before}"))
+    assert rows(read_tables(spark, [TableSpec(path=str(tmp_path / "t"))]).selectExpr("int(id)")) == [(2,)]
+    assert old
+    assert not old & set(names(tmp_path / "t"))
 
 
 @pytest.mark.parametrize("kind", FORMATS)
