@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
+from pyspark.errors import PySparkException, PythonException
 
 from glue_ml.errors import AccessError, ErrorKind, GlueMLError, InputError, NotFoundError, UnavailableError
 from glue_ml.spark_errors import classify_error
@@ -22,6 +22,10 @@ _HINTS = (
     ("S3AFileSystem not found", "Spark has no S3 file system; start it with --packages org.apache.hadoop:hadoop-aws"),
     ("AVRO is built-in but external", "Spark has no Avro; start it with --packages org.apache.spark:spark-avro"),
     ("data source: avro", "Spark has no Avro; start it with --packages org.apache.spark:spark-avro"),
+    (
+        "No module named 'glue_ml'",
+        "Spark's workers cannot import glue_ml; install it on them, or pass it with --py-files",
+    ),
     ("data source: delta", "Spark has no Delta; start it with --packages io.delta:delta-spark"),
 )
 _SOFT = ("COLUMN_ALREADY_EXISTS", "AMBIGUOUS_REFERENCE")
@@ -45,4 +49,8 @@ def explain_failure(subject: str, error: Exception) -> GlueMLError:
     for sign, hint in _HINTS:
         if sign in text:
             return InputError(f"{subject}: {hint}")
-    return _CLASSES.get(told.kind, InputError)(f"{subject}: {told.message}")
+    if isinstance(error, PythonException) and told.kind is ErrorKind.INTERNAL:
+        return GlueMLError(f"{subject}: {str(error).strip().splitlines()[-1]}")
+    message = told.message.removeprefix(f"{type(error).__name__}: ")
+    kind = ErrorKind.NOT_FOUND if "UnknownStoreException" in text else told.kind
+    return _CLASSES.get(kind, InputError)(f"{subject}: {message}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -18,7 +19,7 @@ from glue_ml.catalog import read_tables
 from glue_ml.catalog.columns import SAMPLE_ROWS, convert
 from glue_ml.catalog.failures import explain_failures
 from glue_ml.domain.job import TableSpec
-from glue_ml.errors import AccessError, InputError, NotFoundError
+from glue_ml.errors import AccessError, GlueMLError, InputError, NotFoundError
 
 PEOPLE = [(1, "Ann", 1.5), (2, None, None), (3, 'Bé, "C"\nD', -2.0)]
 SCHEMA = "id int, name string, score double"
@@ -440,4 +441,20 @@ def test_a_forbidden_place_is_refused(spark: SparkSession) -> None:
         explain_failures("x cannot be read"),
     ):
         refused.get()
+    check_message(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("trace", "expected", "message"),
+    [
+        ("ModuleNotFoundError: No module named 'glue_ml'", InputError, "Spark's workers cannot import glue_ml"),
+        ("KeyError: 'x'", GlueMLError, "t cannot be read: KeyError: 'x'"),
+        ("glue_ml.errors.InputError: f.csv is not UTF-8", InputError, "t cannot be read: f.csv is not UTF-8"),
+    ],
+)
+def test_a_failure_in_a_worker_is_told_by_its_last_line(trace: str, expected: type[GlueMLError], message: str) -> None:
+    text = f"An exception was thrown from the Python worker.\nTraceback:\n  File x\n{trace}\n"
+    with pytest.raises(expected, match=message) as caught, explain_failures("t cannot be read"):
+        raise PythonException(text)
+    assert type(caught.value) is expected
     check_message(caught.value)
