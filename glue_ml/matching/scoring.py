@@ -111,15 +111,17 @@ def _judge(model: MatchModel, features: Feature) -> list[npt.NDArray[np.float64]
 
 
 def _judge_without_labels(unsupervised: npt.NDArray[np.float64], context: Feature) -> list[npt.NDArray[np.float64]]:
-    """Judge before there are labels, by the Fellegi-Sunter model and the likeness of the whole records together.
+    """Judge before there are labels: doubt is the Fellegi-Sunter model's, and covered is what it alone would miss.
 
-    Either alone may be sure of thousands of wrong pairs; asking for the pairs on which they balance, and some on which
-    both say yes, finds matches as well as non-matches among the first hundred rows.
+    That model may be sure of thousands of wrong pairs and then ask about no match at all. So the pairs that it and the
+    likeness of the whole records both call matches are asked about as well: the first rows hold matches and
+    non-matches, without which nothing can be learned.
     """
     likeness = 1.0 / (1.0 + np.exp(-LIKENESS_STEEPNESS * (context[:, CONTEXT.index("score")] / 2.0 - 0.5)))
+    doubt = 1.0 - np.abs(2.0 * unsupervised - 1.0)
+    doubt += BEST_CANDIDATE_BONUS * (context[:, CONTEXT.index("best_rank")] == 1)
     together = (unsupervised + likeness) / 2.0
-    doubt = 1.0 - np.abs(2.0 * together - 1.0)
-    return [together, doubt + BEST_CANDIDATE_BONUS * (context[:, CONTEXT.index("best_rank")] == 1), together]
+    return [together, doubt, together]
 
 
 def _scatter(lo: Rows, hi: Rows, seed: int) -> npt.NDArray[np.float64]:
