@@ -70,7 +70,7 @@ def compare_edits(column: Column, left: Rows, right: Rows) -> dict[str, Feature]
 
 
 def compare_word_sets(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
-    """Overlaps of the words, weighted by rarity, and the word-set and subsequence ratios of the strings."""
+    """Likeness of the word sets, and of the longest common subsequence of the strings (OVERLAPS come with rarity)."""
     a, b = _strings(column, left, MAX_SET_LENGTH), _strings(column, right, MAX_SET_LENGTH)
     return {
         "word_set": _pairwise(fuzz.token_set_ratio, a, b) / np.float32(100),

@@ -78,10 +78,9 @@ def inverse_frequency(frequency: npt.NDArray[np.int64], rows: int) -> npt.NDArra
 
 
 def prepare_records(table: pa.Table, profiles: Sequence[ColumnProfile] | None = None) -> Records:
-    """Prepare `table` (first column the unique key, the rest strings named c0, c1, ...), sorted by key.
+    """Prepare `table` (first column the unique key, the rest strings under their own names), sorted by key.
 
     `profiles` are those of the model that will score the records; without them the columns are profiled here.
-    `names` of the columns come from the table schema's metadata-free field names, in order.
     """
     table = table.take(pc.sort_indices(table.column(0)))
     keys = table.column(0).combine_chunks()

@@ -299,7 +299,6 @@ def test_labels_that_always_cross_a_column_make_it_the_source(spark: SparkSessio
         sources.append("a" if entity not in seen else "b")
         seen.add(entity)
     data = [(*row.values(), source) for row, source in zip(rows, sources, strict=True)]
-    df = spark.createDataFrame(data, SCHEMA + ", source string")
     two_at_most = [row for row in data if sum(truth[str(r[0])] == truth[str(row[0])] for r in data) <= 2]
     df = spark.createDataFrame(two_at_most, SCHEMA + ", source string")
     labels = answer(FindMatches(primary_key="id").fit(df).labeling_sets(df), truth)
