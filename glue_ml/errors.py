@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 
 class ErrorKind(StrEnum):
@@ -58,3 +59,89 @@ class UnavailableError(GlueMLError):
     """A service that is needed did not answer; trying again later may help."""
 
     kind = ErrorKind.UNAVAILABLE
+
+
+class ApiError(GlueMLError):
+    """An error that the Glue API answers with; `code` is its shape's name in the API model.
+
+    `members` are further members that the shape models. Raised by operations, written to the wire by the protocol.
+    """
+
+    code: ClassVar[str]
+    kind = ErrorKind.INPUT
+
+    def __init__(self, message: str | None = None, **members: object) -> None:
+        super().__init__(*(() if message is None else (message,)))
+        self.message = message
+        self.members = members
+
+
+class InvalidInputError(ApiError):
+    """A member of the request is missing, malformed or contradicts another."""
+
+    code = "InvalidInputException"
+
+
+class EntityNotFoundError(ApiError):
+    """Something that the request names does not exist."""
+
+    code = "EntityNotFoundException"
+    kind = ErrorKind.NOT_FOUND
+
+
+class AlreadyExistsError(ApiError):
+    """Something of that name exists already."""
+
+    code = "AlreadyExistsException"
+
+
+class IdempotentParameterMismatchError(ApiError):
+    """The same request was made before with other parameters."""
+
+    code = "IdempotentParameterMismatchException"
+
+
+class ResourceNumberLimitExceededError(ApiError):
+    """A limit on how many, or how large, is reached."""
+
+    code = "ResourceNumberLimitExceededException"
+
+
+class ConcurrentRunsExceededError(ApiError):
+    """Too many runs are active."""
+
+    code = "ConcurrentRunsExceededException"
+
+
+class ConcurrentModificationError(ApiError):
+    """Two requests changed the same thing at the same time."""
+
+    code = "ConcurrentModificationException"
+
+
+class TransformNotReadyError(ApiError):
+    """The transform has not been taught enough for what is asked."""
+
+    code = "MLTransformNotReadyException"
+    kind = ErrorKind.NOT_READY
+
+
+class AccessDeniedError(ApiError):
+    """The caller, or the role that is named, may not do this."""
+
+    code = "AccessDeniedException"
+    kind = ErrorKind.ACCESS
+
+
+class OperationTimeoutError(ApiError):
+    """Something that was needed did not answer in time."""
+
+    code = "OperationTimeoutException"
+    kind = ErrorKind.UNAVAILABLE
+
+
+class InternalServiceError(ApiError):
+    """A defect of the server."""
+
+    code = "InternalServiceException"
+    kind = ErrorKind.INTERNAL
