@@ -72,13 +72,17 @@ _Stamp = tuple[datetime, int]  # imported_at, position within its import
 
 @dataclass(frozen=True)
 class ImportCounts:
-    """What an import did: its rows and sets, stored rows that it updated or replaced, and the rows stored after it."""
+    """What an import did: its rows and sets, stored rows that it updated or replaced, and the rows stored after it.
+
+    `version` is the number of the import among those of the table, counted from 0.
+    """
 
     rows: int
     sets: int
     updated: int
     replaced: int
     total_rows: int
+    version: int
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ def _plan_import(
         updated=0 if replace else len(fresh.keys() & stored.stamps.keys()),
         replaced=len(stored.rows) if replace else 0,
         total_rows=len(rows),
+        version=_next_version(stored),
     )
     return _Labels(stored.version, rows, stamps), counts
 
@@ -170,7 +175,7 @@ def _plan_import(
 def _commit(spark: SparkSession, uri: str, labels: _Labels) -> bool:
     """Overwrite the table unless it has got a version after `labels.version`; say whether it was done."""
     identity = uuid.uuid4().hex
-    base = -1 if labels.version is None else labels.version
+    base = _next_version(labels) - 1
     records = [
         (row.labeling_set_id, row.label, row.key, dict(row.attributes), position, imported_at)
         for row in labels.rows
@@ -183,6 +188,10 @@ def _commit(spark: SparkSession, uri: str, labels: _Labels) -> bool:
         return False
     later = DeltaTable.forPath(spark, uri).history().where(F.col("version") > base)
     return not later.where(F.col("userMetadata") == identity).isEmpty()
+
+
+def _next_version(labels: _Labels) -> int:
+    return 0 if labels.version is None else labels.version + 1
 
 
 def _identify(row: LabeledRow) -> _Identity:

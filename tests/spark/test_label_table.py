@@ -52,7 +52,7 @@ def test_an_import_keeps_every_value_and_the_order(spark: SparkSession, uri: str
         LabeledRow("1", "A", "😀", {"a.b": "NULL"}),
     ]
     counts = import_labels(spark, uri, rows, replace=False, now=NOW)
-    assert counts == ImportCounts(rows=4, sets=2, updated=0, replaced=0, total_rows=4)
+    assert counts == ImportCounts(rows=4, sets=2, updated=0, replaced=0, total_rows=4, version=0)
     assert read_labels(spark, uri) == rows
     assert label_version(spark, uri) == 0
 
@@ -77,7 +77,7 @@ def test_append_corrects_and_adds_and_every_import_is_a_version(spark: SparkSess
     import_labels(spark, uri, first, replace=False, now=NOW)
     second = [LabeledRow("1", "C", "a", {"city": "Ulm"}), *rows_of("1:A:e 2:A:x 2:A:y")]
     counts = import_labels(spark, uri, second, replace=False, now=LATER)
-    assert counts == ImportCounts(rows=4, sets=2, updated=1, replaced=0, total_rows=7)
+    assert counts == ImportCounts(rows=4, sets=2, updated=1, replaced=0, total_rows=7, version=1)
     expected = [
         *rows_of("1:A:b 2:A:c 2:B:d"),
         LabeledRow("1", "C", "a", {"name": "Ann", "city": "Ulm"}),
@@ -93,7 +93,7 @@ def test_replace_forgets_what_was_there(spark: SparkSession, uri: str) -> None:
     first, second = rows_of("1:A:a 1:A:b 2:A:c 2:B:d"), rows_of("1:A:x 1:A:y 1:B:z")
     import_labels(spark, uri, first, replace=True, now=NOW)
     counts = import_labels(spark, uri, second, replace=True, now=LATER)
-    assert counts == ImportCounts(rows=3, sets=1, updated=0, replaced=4, total_rows=3)
+    assert counts == ImportCounts(rows=3, sets=1, updated=0, replaced=4, total_rows=3, version=1)
     assert read_labels(spark, uri) == second
     assert label_version(spark, uri) == 1
     assert read_version(spark, uri, 0) == triples(first)
@@ -214,7 +214,7 @@ class TestConcurrentImports:
         monkeypatch.setattr(label_table, "_commit", commit_second)
         counts = import_labels(spark, uri, rows_of("2:B:y 2:B:z"), replace=False, now=NOW)
         assert calls == [True, True, False, True]
-        assert counts == ImportCounts(rows=2, sets=1, updated=0, replaced=0, total_rows=7)
+        assert counts == ImportCounts(rows=2, sets=1, updated=0, replaced=0, total_rows=7, version=2)
         assert read_labels(spark, uri) == rows_of("1:A:a 1:A:b 1:B:c 2:A:a 2:A:x 2~2:B:y 2~2:B:z")
         assert label_version(spark, uri) == 2
 
