@@ -7,6 +7,7 @@ The session that is already there is taken as it is. Otherwise one is built from
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 OLDEST_JAVA = 17
+JAR_CACHE = "GLUE_ML_JAR_CACHE"  #: The variable that names a file where resolved packages are kept.
 DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 
@@ -264,7 +266,8 @@ def _add_packages(jvm: Any, conf: SparkConf, packages: Sequence[str]) -> None:
     if not missing:
         return
     try:
-        jars = _resolve_packages(jvm, conf, missing)
+        jars = _recall_jars(missing) or _resolve_packages(jvm, conf, missing)
+        _remember_jars(missing, jars)
         for jar in jars:
             loader.addURL(jvm.java.io.File(jar).toURI().toURL())
     except Py4JError as error:
@@ -276,6 +279,37 @@ def _add_packages(jvm: Any, conf: SparkConf, packages: Sequence[str]) -> None:
     known = [jar for jar in (conf.get("spark.jars", None) or "").split(",") if jar]
     # A system property, so that a later session of this JVM hands the files to its executors too.
     jvm.System.setProperty("spark.jars", ",".join([*known, *jars]))
+
+
+def _recall_jars(packages: Sequence[str]) -> list[str]:
+    """The files that these packages were resolved to before, if the cache that the environment names still has all.
+
+    Resolving costs seconds even where every file is at hand.
+    """
+    jars = _read_jar_cache().get(" ".join(packages), [])
+    return jars if all(Path(jar).is_file() for jar in jars) else []
+
+
+def _remember_jars(packages: Sequence[str], jars: Sequence[str]) -> None:
+    known, name = _read_jar_cache(), " ".join(packages)
+    cache = os.environ.get(JAR_CACHE)
+    if cache is None or known.get(name) == jars:
+        return
+    draft = Path(f"{cache}.{os.getpid()}")
+    with suppress(OSError):  # the next run resolves them again
+        draft.write_text(json.dumps({**known, name: list(jars)}), encoding="utf-8")
+        draft.replace(cache)
+
+
+def _read_jar_cache() -> dict[str, list[str]]:
+    cache = os.environ.get(JAR_CACHE)
+    if cache is None:
+        return {}
+    try:
+        known = json.loads(Path(cache).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _resolve_packages(jvm: Any, conf: SparkConf, packages: Sequence[str]) -> list[str]:

@@ -1,0 +1,236 @@
+"""Runs applications on this machine: spark-submit in a session of its own, watched by a supervisor."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from glue_ml.domain.capacity import clamp_to_machine
+from glue_ml.domain.task_run import ApplicationState, Observation
+from glue_ml.errors import InputError, UnavailableError
+from glue_ml.launchers.launcher import Application
+from glue_ml.launchers.spark_options import render_local
+from glue_ml.launchers.supervisor import EXIT, PROCESS, TASK
+
+MARK = "GLUE_ML_APPLICATION"  #: In the environment of every process of an application: its token.
+LOG = "spark.log"
+
+_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+_PACKAGE = Path(__file__).parent.parent
+_TAIL_BYTES = 4096
+_LONGEST_LINE = 500
+_KILL_ROUNDS = 10
+
+logger = logging.getLogger(__name__)
+
+Command = Callable[[Application], list[str]]
+
+
+class LocalLauncher:
+    """A launcher for one machine. `folder` holds what it knows, so that another process can take over.
+
+    An application gets the cores and the memory that its capacity asks for, at most `cores` and `memory_mb`; the log
+    says what was cut. `command` makes the command line, spark-submit's by default.
+    """
+
+    def __init__(self, folder: Path, *, cores: int, memory_mb: int, command: Command | None = None) -> None:
+        self._folder = folder
+        self._cores = cores
+        self._memory_mb = memory_mb
+        self._command = command or self._submit_command
+        self._supervisors: dict[str, subprocess.Popen[bytes]] = {}
+
+    def submit(self, application: Application) -> str:
+        """Start an application, unless one of its token was started before; the handle is the token.
+
+        Raises InputError if Spark is not installed, UnavailableError if no process can be started.
+        """
+        place = self._locate(application.token)
+        if not (place / PROCESS).exists():
+            self._prepare(application, place)
+            self._supervisors[application.token] = self._supervise(application, place)
+        return application.token
+
+    def find(self, token: str) -> str | None:
+        """The token, if an application of it was started."""
+        return token if (self._locate(token) / PROCESS).exists() else None
+
+    def poll(self, handle: str) -> Observation:
+        """RUNNING while its supervisor lives, then how it ended; GONE if nothing tells."""
+        place, supervisor = self._locate(handle), self._supervisors.get(handle)
+        waiting = supervisor is not None and supervisor.poll() is None  # this also lets the system forget it
+        ended = _read(place / EXIT)
+        if ended is not None:
+            self._supervisors.pop(handle, None)
+            return _tell_end(place, ended["code"])
+        if waiting or _find_supervisor(place) is not None:
+            return Observation(ApplicationState.RUNNING)
+        return Observation(ApplicationState.GONE, "its processes are gone")
+
+    def cancel(self, handle: str, *, force: bool) -> None:
+        """Ask the application's driver to end; with `force` kill every process of it, its supervisor too."""
+        place = self._locate(handle)
+        if force:
+            _kill(place, handle)
+            return
+        processes = list(_find_processes(place, handle))
+        script = (_read(place / TASK) or {}).get("script")
+        supervisor = _find_supervisor(place)
+        others = [process for process in processes if process != supervisor]
+        # a signal to the JVM would cut its driver off, which then could not say that it was stopped
+        drivers = [process for process in others if script is not None and _runs_script(process, script)]
+        for process in drivers or others:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGTERM)
+
+    def _locate(self, token: str) -> Path:
+        if not _TOKEN.fullmatch(token):
+            raise InputError(f"{token!r} cannot be the token of an application")
+        return self._folder / token
+
+    def _prepare(self, application: Application, place: Path) -> None:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        local = _find_local(application.run_directory)
+        log = (place if local is None else local) / LOG
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        task = {
+            "command": self._command(application),
+            "script": application.script,
+            "log": str(log),
+            "upload": f"{application.run_directory}/{LOG}" if local is None else None,
+        }
+        draft = place / f".{TASK}.{os.getpid()}"
+        draft.write_text(json.dumps(task), encoding="utf-8")
+        draft.replace(place / TASK)
+
+    def _supervise(self, application: Application, place: Path) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(  # noqa: S603 - this interpreter, and a path of our own
+                [sys.executable, "-m", "glue_ml.launchers.supervisor", str(place)],
+                env=self._make_environment(application),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                umask=0o077,
+            )
+        except OSError as error:
+            raise UnavailableError(f"No process can be started: {error.strerror}") from error
+
+    def _make_environment(self, application: Application) -> dict[str, str]:
+        """This process's environment without its secrets, and what the application is to find in its own."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("GLUE_ML_") and k != "SPARK_HOME"}
+        interpreter = Path(sys.executable)
+        # pip's spark-submit finds Spark by the `python3` on the path
+        paths = [str(interpreter.parent), *filter(None, [kept.get("PATH")])]
+        modules = [str(_PACKAGE.parent), str(_PACKAGE / "script_path"), *filter(None, [kept.get("PYTHONPATH")])]
+        return {
+            **kept,
+            "PATH": os.pathsep.join(paths),
+            "PYTHONPATH": os.pathsep.join(modules),
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_DRIVER_PYTHON": sys.executable,
+            "GLUE_ML_JAR_CACHE": str(self._folder / "jars.json"),
+            **application.environment,
+            MARK: application.token,
+        }
+
+    def _submit_command(self, application: Application) -> list[str]:
+        found = find_spec("pyspark")
+        if found is None or found.origin is None:
+            raise InputError("PySpark is not installed; install it with: pip install 'pyspark>=4.1,<4.2'")
+        resources, cut = clamp_to_machine(application.resources, cores=self._cores, memory_mb=self._memory_mb)
+        for sentence in cut:
+            logger.info("%s: %s", application.token, sentence)
+        return [str(Path(found.origin).parent / "bin" / "spark-submit"), *render_local(application, resources)]
+
+
+def _find_local(uri: str) -> Path | None:
+    """The folder that a URI names on this machine; None if it is elsewhere."""
+    if uri.startswith("file://"):
+        return Path(uri.removeprefix("file://"))
+    return None if "://" in uri else Path(uri)
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    try:
+        members: Mapping[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    return members
+
+
+def _tell_end(place: Path, code: int) -> Observation:
+    if code == 0:
+        return Observation(ApplicationState.SUCCEEDED)
+    ended = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
+    task = _read(place / TASK)
+    line = None if task is None else _read_last_line(Path(task["log"]))
+    return Observation(ApplicationState.FAILED, ended if line is None else f"{ended}, its log ends: {line}")
+
+
+def _read_last_line(log: Path) -> str | None:
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        return lines[-1][:_LONGEST_LINE] if lines else None
+    return None
+
+
+def _find_supervisor(place: Path) -> psutil.Process | None:
+    """The living supervisor; its start time tells it from a later process of the same number."""
+    told = _read(place / PROCESS)
+    if told is None:
+        return None
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(told["pid"])
+        if process.create_time() == told["started"] and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
+
+
+def _find_processes(place: Path, token: str) -> Iterable[psutil.Process]:
+    """Every process of an application: those of its session, and those that left it but carry its mark."""
+    told = _read(place / PROCESS) or {}
+    session = told.get("pid")
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            if process.environ().get(MARK) == token or (session is not None and _is_in(process, session, told)):
+                yield process
+
+
+def _is_in(process: psutil.Process, session: int, told: Mapping[str, Any]) -> bool:
+    """Whether a process is in the session; its number may be a later one's, which then began with its leader."""
+    return os.getsid(process.pid) == session and (process.pid != session or process.create_time() == told["started"])
+
+
+def _kill(place: Path, token: str) -> None:
+    """Kill until none is left: one may start another while it is being looked for."""
+    for _ in range(_KILL_ROUNDS):
+        found = False
+        for process in _find_processes(place, token):
+            with suppress(psutil.NoSuchProcess):
+                found = process.status() != psutil.STATUS_ZOMBIE or found
+                process.kill()
+        if not found:
+            return
+
+
+def _runs_script(process: psutil.Process, script: str) -> bool:
+    """Whether a process is the Python that runs the script, rather than the JVM that started it."""
+    with suppress(psutil.Error):
+        command = process.cmdline()
+        return bool(command) and Path(command[0]).name.startswith("python") and script in command[1:3]
+    return False
