@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from glue_ml.errors import AccessError, GlueMLError, InputError, NotFoundError, 
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ErrorTypeDef, ObjectIdentifierTypeDef
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/)(.*)", re.DOTALL)
 _MISSING = {"404", "NoSuchBucket", "NoSuchKey", "NotFound"}
@@ -95,6 +97,21 @@ def list_names(uri: str) -> list[str]:
         return sorted(entry.name for entry in place.iterdir())
 
 
+def remove(uri: str) -> None:
+    """Remove a file, or a folder with all that is in it; what is not there, or is being removed by another, is fine.
+
+    Raises AccessError, UnavailableError, and InputError for the root of a file system or a whole bucket.
+    """
+    place = _locate(uri)
+    if isinstance(place, _Object):
+        _remove_objects(uri, place)
+        return
+    if place.resolve() == Path(place.anchor or "/"):
+        raise InputError(f"{uri} is the root of the file system, and will not be removed")
+    with _local(uri, "removed"):
+        _remove_tree(place)
+
+
 def _locate(uri: str, *, folder: bool = False) -> _Object | Path:
     found = _SCHEME.fullmatch(uri)
     scheme, rest = (found[1].lower(), found[2]) if found else ("", uri)
@@ -160,6 +177,16 @@ def _replace(path: Path, data: bytes) -> None:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
         raise
+
+
+def _remove_tree(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+        return
+    while path.exists():
+        with suppress(FileNotFoundError):  # another removes it too: what it took first stops one pass, not the next
+            shutil.rmtree(path)
 
 
 @contextmanager
@@ -237,3 +264,25 @@ def _list_objects(uri: str, place: _Object) -> list[str]:
     if not names and prefix:
         raise NotFoundError(f"{uri} does not exist")
     return sorted(name.removeprefix(prefix).rstrip("/") for name in names if name != prefix)
+
+
+def _remove_objects(uri: str, place: _Object) -> None:
+    """Remove the object of that key and all below it; a page of a listing is as much as one request may remove."""
+    prefix = place.key.rstrip("/")
+    if not prefix:
+        raise InputError(f"{uri} is a whole bucket, and will not be removed")
+    with _s3(uri, "removed") as client:
+        client.delete_object(Bucket=place.bucket, Key=place.key)
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=prefix + "/")
+        for page in pages:
+            if keys := [found["Key"] for found in page.get("Contents", ())]:
+                objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys]
+                told = client.delete_objects(Bucket=place.bucket, Delete={"Objects": objects, "Quiet": True})
+                _check_removed(uri, told.get("Errors", []))
+
+
+def _check_removed(uri: str, errors: Sequence[ErrorTypeDef]) -> None:
+    if errors:
+        code, text = errors[0].get("Code", ""), errors[0].get("Message", "")
+        kind = AccessError if code in _DENIED else UnavailableError
+        raise kind(f"{uri} cannot be removed: S3 answered {code} {text} for {errors[0].get('Key', '')}")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import stat
 import threading
@@ -89,6 +90,24 @@ def test_names_are_those_directly_below(root: str) -> None:
     assert not storage.exists(storage.join(root, "te"))
 
 
+def test_a_folder_is_removed_with_all_that_is_in_it_and_nothing_beside_it(root: str) -> None:
+    for name in ("run/1/spec.json", "run/1/deep/er/log", "run/2/spec.json", "run-2/spec.json", "run.txt"):
+        storage.write_bytes(storage.join(root, name), b"x")
+    storage.remove(storage.join(root, "run"))
+    assert storage.list_names(root) == ["run-2", "run.txt"]
+    storage.remove(storage.join(root, "run-2/"))
+    storage.remove(storage.join(root, "run.txt"))
+    assert not storage.exists(storage.join(root, "run.txt"))
+    assert not storage.exists(storage.join(root, "run-2"))
+
+
+def test_removing_what_is_not_there_is_no_error(root: str) -> None:
+    storage.remove(storage.join(root, "nothing", "here"))
+    storage.write_bytes(storage.join(root, "file"), b"x")
+    storage.remove(storage.join(root, "file", "below"))
+    assert storage.read_bytes(storage.join(root, "file")) == b"x"
+
+
 @pytest.mark.parametrize("act", [storage.read_bytes, storage.size, storage.list_names])
 def test_what_is_missing_is_not_found(root: str, act: object) -> None:
     assert callable(act)
@@ -112,6 +131,70 @@ def test_more_objects_than_one_page_are_listed() -> None:
         backend.put_object("shelf", f"many/{i:04}", b"")
     assert storage.list_names("s3://shelf/many") == [f"{i:04}" for i in range(1005)]
     assert storage.list_names("s3://shelf") == ["many"]
+
+
+@pytest.mark.usefixtures("bucket")
+def test_more_objects_than_one_page_are_removed() -> None:
+    backend = s3_backends["123456789012"]["aws"]
+    for i in range(1005):
+        backend.put_object("shelf", f"many/{i:04}", b"")
+    backend.put_object("shelf", "manyfold", b"")
+    storage.remove("s3://shelf/many")
+    assert storage.list_names("s3://shelf") == ["manyfold"]
+
+
+def test_an_object_that_may_not_be_removed_is_told(bucket: S3Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write_bytes("s3://shelf/run/spec.json", b"x")
+    denied = {"Errors": [{"Key": "run/spec.json", "Code": "AccessDenied", "Message": "No."}]}
+    with monkeypatch.context() as patched:
+        client = storage._open_client(os.environ["AWS_ENDPOINT_URL_S3"])
+        patched.setattr(client, "delete_objects", lambda **_: denied)
+        with pytest.raises(
+            AccessError, match=r"s3://shelf/run cannot be removed: S3 answered AccessDenied No\. for run/"
+        ):
+            storage.remove("s3://shelf/run")
+    with pytest.raises(NotFoundError, match="there is no such bucket"):
+        storage.remove("s3://no-such-shelf/run")
+
+
+@pytest.mark.parametrize("uri", ["/", "file:///", "/..", "s3://shelf", "s3://shelf/", "s3a://shelf//"])
+@pytest.mark.usefixtures("bucket")
+def test_a_whole_bucket_or_file_system_is_not_removed(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "rmtree", lambda path: pytest.fail(f"{path} was about to go"))
+    with pytest.raises(InputError):
+        storage.remove(uri)
+
+
+def test_a_link_is_removed_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_bytes(b"x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "other").symlink_to(tmp_path / "kept")
+    storage.remove(str(tmp_path / "folder"))
+    storage.remove(str(tmp_path / "other"))
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert (tmp_path / "kept" / "file").read_bytes() == b"x"
+
+
+def test_two_may_remove_the_same_folder_at_once(tmp_path: Path) -> None:
+    for i in range(300):
+        storage.write_bytes(str(tmp_path / "folder" / str(i % 7) / str(i)), b"")
+    failures: list[BaseException] = []
+
+    def remove() -> None:
+        try:
+            storage.remove(str(tmp_path / "folder"))
+        except GlueMLError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=remove) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert not (tmp_path / "folder").exists()
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""From a run and its transform to what its job is told: the `JobSpec`, or the arguments of a user's script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from glue_ml.domain.job import JobSpec, TableSpec, TaskType
+from glue_ml.domain.task_run import Run
+from glue_ml.domain.transform import Transform
+from glue_ml.errors import InputError
+
+OUTPUT_FORMATS = ("parquet", "csv", "json", "delta")
+
+_FLAGS: Mapping[str, bool] = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What every run of an account shares.
+
+    `storage_uri` is the root of labels, models and run directories; jobs read their tables from `catalog_endpoint`,
+    and sign for `region`.
+    """
+
+    storage_uri: str
+    catalog_endpoint: str | None = None
+    region: str = "us-east-1"
+    label_file_limit_mb: int = 10
+
+
+def make_spec(run: Run, transform: Transform, *, settings: RunSettings) -> JobSpec:
+    """What the job of a task run is told. InputError if an argument of the run is missing or malformed."""
+    if run.task_type is None:
+        raise InputError(f"The run {run.run_id} is of no task type")
+    parameters, folder = transform.parameters, locate_transform(transform.transform_id, settings)
+    return JobSpec(
+        task_type=run.task_type,
+        transform_id=transform.transform_id,
+        primary_key=parameters.primary_key,
+        tables=tuple(_read_table(table) for table in transform.tables),
+        precision_recall_tradeoff=parameters.precision_recall_tradeoff,
+        accuracy_cost_tradeoff=parameters.accuracy_cost_tradeoff,
+        enforce_provided_labels=bool(parameters.enforce_provided_labels),
+        labels_uri=f"{folder}/labels",
+        models_uri=f"{folder}/models",
+        label_file_limit_mb=settings.label_file_limit_mb,
+        catalog_endpoint=settings.catalog_endpoint,
+        region=settings.region,
+        **_read_places(run, run.task_type),
+    )
+
+
+def make_script_arguments(run: Run) -> tuple[str, ...]:
+    """The arguments of a user's script, as Glue gives them: who it is, then the run's own as pairs."""
+    names = {"--JOB_NAME": run.job_name, "--JOB_ID": run.job_name, "--JOB_RUN_ID": run.job_run_id}
+    pairs = {name: value for name, value in names.items() if value is not None}
+    pairs |= {str(name): str(value) for name, value in run.properties.get("arguments", {}).items()}
+    return tuple(part for pair in pairs.items() for part in pair)
+
+
+def locate_transform(transform_id: str, settings: RunSettings) -> str:
+    """The URI of the folder that holds the labels and the models of a transform."""
+    return f"{settings.storage_uri.rstrip('/')}/transforms/{transform_id}"
+
+
+def locate_run(run: Run, settings: RunSettings) -> str:
+    """The URI of the folder that holds the run directories of a run's attempts."""
+    return run.log_group or f"{settings.storage_uri.rstrip('/')}/runs/{run.run_id}"
+
+
+def locate_attempt(run: Run, settings: RunSettings) -> str:
+    """The URI of the run directory of the present attempt."""
+    return f"{locate_run(run, settings)}/{run.attempt}"
+
+
+def _read_table(table: Mapping[str, Any]) -> TableSpec:
+    return TableSpec(
+        database=table["DatabaseName"],
+        table=table["TableName"],
+        catalog_id=table.get("CatalogId"),
+        options=dict(table.get("AdditionalOptions") or {}),
+    )
+
+
+def _read_places(run: Run, task_type: TaskType) -> dict[str, Any]:
+    """Where this kind of run reads from and writes to, as members of a JobSpec."""
+    match task_type:
+        case TaskType.IMPORT_LABELS:
+            return {"input_uri": run.properties["input"], "replace_labels": run.properties["replace"]}
+        case TaskType.EXPORT_LABELS | TaskType.LABELING_SET_GENERATION:
+            return {"output_uri": run.properties["output"]}
+        case TaskType.FIND_MATCHES:
+            return _read_arguments(run.properties.get("arguments") or {})
+        case _:
+            return {}
+
+
+def _read_arguments(arguments: Mapping[str, str]) -> dict[str, Any]:
+    output = arguments.get("--OutputPath")
+    if not output:
+        raise InputError("The job run has no argument --OutputPath; give the folder that the matches go to")
+    members: dict[str, Any] = {
+        "output_uri": output,
+        "output_format": _choose_format(arguments, "--OutputFormat"),
+        "compute_match_confidence_scores": _read_flag(arguments, "--ComputeMatchConfidenceScores"),
+    }
+    if existing := arguments.get("--ExistingMatchesPath"):
+        members["existing_matches_uri"] = existing
+        if "--ExistingMatchesFormat" in arguments:
+            members["existing_matches_format"] = _choose_format(arguments, "--ExistingMatchesFormat")
+    return members
+
+
+def _choose_format(arguments: Mapping[str, str], name: str) -> str:
+    chosen = arguments.get(name, OUTPUT_FORMATS[0]).lower()
+    if chosen not in OUTPUT_FORMATS:
+        raise InputError(f"The job run's argument {name} is {chosen!r}; use one of {', '.join(OUTPUT_FORMATS)}")
+    return chosen
+
+
+def _read_flag(arguments: Mapping[str, str], name: str) -> bool:
+    text = arguments.get(name, "false")
+    try:
+        return _FLAGS[text.lower()]
+    except KeyError:
+        raise InputError(f"The job run's argument {name} is {text!r}; use true or false") from None
