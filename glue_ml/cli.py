@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glue_ml import __version__
+from glue_ml import __version__, server_commands
 from glue_ml.console import (
     StageBar,
     report_errors,
@@ -111,6 +111,11 @@ def describe(
     if version:
         say(f"glue-ml {__version__}")
         raise typer.Exit
+
+
+app.command("serve")(server_commands.serve)
+app.command("scheduler")(server_commands.run_scheduler)
+app.command("migrate")(server_commands.migrate)
 
 
 @app.command()

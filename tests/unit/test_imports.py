@@ -20,11 +20,14 @@ DATA_HALF = {
     "glue_ml.matching",
 }  # fmt: skip
 
+#: What those that run runs work with.
+SCHEDULING = {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.store", "glue_ml.launchers"}
+
 #: By module (the longest prefix counts): what it may import besides the standard library and itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "glue_ml": set(),
     "glue_ml.errors": set(),
-    "glue_ml.settings": set(),
+    "glue_ml.settings": {"glue_ml.errors"},
     "glue_ml.domain": {"glue_ml.errors"},
     # the rim of the data half
     "glue_ml.storage": {"glue_ml.errors", *AWS},
@@ -47,11 +50,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # the control half: neither Spark nor the engine
     "glue_ml.store": {"glue_ml.errors", "glue_ml.domain", "sqlalchemy", "alembic"},
-    "glue_ml.operations": {"glue_ml.errors", "glue_ml.domain", "glue_ml.store"},
-    "glue_ml.protocol": {"glue_ml.errors", "botocore"},
-    "glue_ml.launchers": {"glue_ml.errors", "glue_ml.domain", "boto3", "kubernetes"},
-    "glue_ml.scheduler": {"glue_ml.errors", "glue_ml.domain", "glue_ml.store", "glue_ml.launchers"},
+    "glue_ml.operations": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.store", "sqlalchemy"},
+    "glue_ml.operations.remote_catalog": {
+        "glue_ml.errors", "glue_ml.operations", "glue_ml.storage", "glue_ml.store", *AWS,
+    },
+    "glue_ml.protocol": {"glue_ml.errors", "botocore", "starlette", "uvicorn", "h11"},
+    "glue_ml.launchers": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "psutil"},
+    "glue_ml.applications": {"glue_ml.errors", "glue_ml.domain", "glue_ml.launchers"},
+    "glue_ml.run_files": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage"},
+    "glue_ml.run_steps": {*SCHEDULING, "glue_ml.applications", "glue_ml.run_files", "sqlalchemy"},
+    "glue_ml.housekeeping": {*SCHEDULING, "glue_ml.applications", "glue_ml.run_files", "sqlalchemy"},
+    "glue_ml.scheduler": {
+        *SCHEDULING, "glue_ml.applications", "glue_ml.run_files", "glue_ml.run_steps", "glue_ml.housekeeping",
+        "sqlalchemy",
+    },
     "glue_ml.web": {"glue_ml.errors", "glue_ml.domain", "glue_ml.store", "glue_ml.operations", "starlette"},
+    "glue_ml.app": {
+        "glue_ml", "glue_ml.settings", "glue_ml.protocol", "glue_ml.operations", "glue_ml.operations.remote_catalog",
+        *SCHEDULING, "glue_ml.applications", "glue_ml.scheduler", "uvicorn", "psutil", "boto3",
+    },
+    "glue_ml.server_commands": {
+        "glue_ml.app", "glue_ml.console", "glue_ml.errors", "glue_ml.settings", "typer",
+    },
     # the commands run the engine in their own process: they meet the data half, and no store or server
     "glue_ml.console": {"glue_ml.errors", "glue_ml.spark_errors", "glue_ml.matching", "rich", *SPARK},
     "glue_ml.local_run": {*DATA_HALF, *SPARK},
@@ -59,7 +79,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *DATA_HALF, "glue_ml.synthetic", "glue_ml.console", "glue_ml.local_run", *SPARK, *NUMERIC,
     },
     "glue_ml.cli": {
-        "glue_ml", *DATA_HALF, "glue_ml.console", "glue_ml.local_run", "glue_ml.quickstart", "typer", *SPARK,
+        "glue_ml", *DATA_HALF, "glue_ml.console", "glue_ml.local_run", "glue_ml.quickstart", "glue_ml.server_commands",
+        "typer", *SPARK,
     },
 }  # fmt: skip
 
