@@ -8,6 +8,7 @@ version it was worked out from, and if another import came first, it is worked o
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, MapType, StringType, StructField, StructType, TimestampType
 
+from glue_ml import storage
 from glue_ml.domain.labels import (
     LabeledRow,
     check_both_classes,
@@ -37,7 +39,7 @@ from glue_ml.domain.labels import (
     is_blank,
     merge_rows,
 )
-from glue_ml.errors import LabelError, UnavailableError
+from glue_ml.errors import LabelError, NotFoundError, UnavailableError
 
 SCHEMA = StructType(
     [
@@ -51,6 +53,7 @@ SCHEMA = StructType(
 )
 ATTEMPTS = 10
 
+_COMMIT = re.compile(r"\d{20}\.json")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Delta skips a write whose (application, version) has been recorded and lets two that record the same one conflict.
 _IMPORTS = "glue-ml label imports"
@@ -122,19 +125,29 @@ def import_labels(
 
 def read_labels(spark: SparkSession, uri: str) -> list[LabeledRow]:
     """Return the stored labels in the order of their import; none if nothing was imported yet."""
-    return list(_read_stored(spark, uri).rows)
+    return read_versioned_labels(spark, uri)[1]
 
 
-def label_version(spark: SparkSession, uri: str) -> int | None:
-    """Return the number of the last import into `uri` (Delta's version), None if nothing was imported yet."""
-    if not DeltaTable.isDeltaTable(spark, uri):
+def read_versioned_labels(spark: SparkSession, uri: str) -> tuple[int | None, list[LabeledRow]]:
+    """Return the number of the last import, None before the first, and the labels of just that version."""
+    stored = _read_stored(spark, uri)
+    return stored.version, list(stored.rows)
+
+
+def label_version(uri: str) -> int | None:
+    """Return the number of the last import into `uri` (Delta's version), None if nothing was imported yet.
+
+    Delta names the files of its log by the version that they commit; to list them costs no Spark job.
+    """
+    try:
+        names = storage.list_names(storage.join(uri, "_delta_log"))
+    except NotFoundError:
         return None
-    last = DeltaTable.forPath(spark, uri).history(1).select("version").head()
-    return None if last is None else int(last["version"])
+    return max((int(name[:-5]) for name in names if _COMMIT.fullmatch(name)), default=None)
 
 
 def _read_stored(spark: SparkSession, uri: str) -> _Labels:
-    version = label_version(spark, uri)
+    version = label_version(uri)
     if version is None:
         return _Labels()
     table = spark.read.format("delta").option("versionAsOf", version).load(uri)

@@ -18,7 +18,7 @@ from glue_ml.domain.job import JobSpec
 from glue_ml.domain.labels import LabeledRow, labeled_pairs
 from glue_ml.errors import InputError, NotFoundError, NotReadyError
 from glue_ml.matching.find_matches import FIT_STAGES, FindMatches, FindMatchesModel, Progress
-from glue_ml.matching.label_table import label_version, read_labels
+from glue_ml.matching.label_table import read_versioned_labels
 from glue_ml.matching.table import quote
 
 logger = logging.getLogger(__name__)
@@ -62,13 +62,7 @@ def _read_labels_at(spark: SparkSession, spec: JobSpec) -> tuple[int | None, lis
     """The version of the labels and the labels of just that version; None and none before the first import."""
     if spec.labels_uri is None:
         raise InputError(f"the spec of {spec.task_type} needs labels_uri")
-    version = label_version(spark, spec.labels_uri)
-    while True:
-        rows = read_labels(spark, spec.labels_uri)
-        later = label_version(spark, spec.labels_uri)
-        if later == version:  # else an import came in between, and the rows may be older than its version
-            return version, rows
-        version = later
+    return read_versioned_labels(spark, spec.labels_uri)
 
 
 def _are_usable(labels: list[LabeledRow]) -> bool:

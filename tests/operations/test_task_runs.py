@@ -286,8 +286,7 @@ class TestListing:
         whole = self.numbers(get_ml_task_runs(context, request), started)
         seen, token = "", None
         for _ in range(8):
-            more = {"NextToken": token} if token else {}
-            answer = get_ml_task_runs(context, {**request, "MaxResults": size, **more})
+            answer = get_ml_task_runs(context, {**request, "MaxResults": size, "NextToken": token})
             seen, token = seen + self.numbers(answer, started), answer["NextToken"]
             if token is None:
                 break

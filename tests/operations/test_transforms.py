@@ -175,7 +175,7 @@ def test_a_transform_takes_a_hundred_columns(
     context: Context, make_table: Callable[..., Members], columns: int, fits: bool
 ) -> None:
     make_table("wide", {"id": "string", **{f"c{i}": "int" for i in range(columns - 1)}})
-    asked = {"InputRecordTables": [{"DatabaseName": "db", "TableName": "wide"}]}
+    asked: dict[str, Any] = {"InputRecordTables": [{"DatabaseName": "db", "TableName": "wide"}]}
     if fits:
         assert len(get(context, create(context, **asked))["Schema"]) == columns
         return

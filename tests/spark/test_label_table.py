@@ -39,7 +39,7 @@ def triples(rows: Sequence[LabeledRow]) -> set[tuple[str, str | None, str]]:
 
 
 def test_there_is_nothing_before_the_first_import(spark: SparkSession, uri: str) -> None:
-    assert label_version(spark, uri) is None
+    assert label_version(uri) is None
     assert read_labels(spark, uri) == []
     assert not Path(uri).exists()
 
@@ -54,7 +54,7 @@ def test_an_import_keeps_every_value_and_the_order(spark: SparkSession, uri: str
     counts = import_labels(spark, uri, rows, replace=False, now=NOW)
     assert counts == ImportCounts(rows=4, sets=2, updated=0, replaced=0, total_rows=4, version=0)
     assert read_labels(spark, uri) == rows
-    assert label_version(spark, uri) == 0
+    assert label_version(uri) == 0
 
 
 def test_the_columns_are_as_documented(spark: SparkSession, uri: str) -> None:
@@ -84,7 +84,7 @@ def test_append_corrects_and_adds_and_every_import_is_a_version(spark: SparkSess
         *rows_of("1:A:e 2~2:A:x 2~2:A:y"),
     ]
     assert read_labels(spark, uri) == expected
-    assert label_version(spark, uri) == 1
+    assert label_version(uri) == 1
     assert read_version(spark, uri, 0) == triples(first)
     assert read_version(spark, uri, 1) == triples(expected)
 
@@ -95,7 +95,7 @@ def test_replace_forgets_what_was_there(spark: SparkSession, uri: str) -> None:
     counts = import_labels(spark, uri, second, replace=True, now=LATER)
     assert counts == ImportCounts(rows=3, sets=1, updated=0, replaced=4, total_rows=3, version=1)
     assert read_labels(spark, uri) == second
-    assert label_version(spark, uri) == 1
+    assert label_version(uri) == 1
     assert read_version(spark, uri, 0) == triples(first)
 
 
@@ -142,14 +142,14 @@ class TestRefusedImports:
     ) -> None:
         with pytest.raises(LabelError, match=message):
             import_labels(spark, stored_uri, rows_of(words), replace=replace, now=LATER)
-        assert label_version(spark, stored_uri) == 0
+        assert label_version(stored_uri) == 0
         assert read_labels(spark, stored_uri) == rows_of(STORED)
 
 
 def test_a_refused_first_import_leaves_nothing(spark: SparkSession, uri: str) -> None:
     with pytest.raises(LabelError, match="matches only"):
         import_labels(spark, uri, rows_of("1:A:a 1:A:b"), replace=False, now=NOW)
-    assert label_version(spark, uri) is None
+    assert label_version(uri) is None
 
 
 def test_one_class_is_enough_where_the_stored_labels_have_the_other(spark: SparkSession, uri: str) -> None:
@@ -195,7 +195,7 @@ class TestConcurrentImports:
         }
         assert members == {frozenset("abc"), frozenset("xyz")}
         assert len(read_labels(spark, uri)) == before + 6
-        assert label_version(spark, uri) == (2 if stored else 1)
+        assert label_version(uri) == (2 if stored else 1)
 
     def test_an_import_that_comes_in_between_is_taken_into_account(
         self, spark: SparkSession, uri: str, monkeypatch: pytest.MonkeyPatch
@@ -216,7 +216,7 @@ class TestConcurrentImports:
         assert calls == [True, True, False, True]
         assert counts == ImportCounts(rows=2, sets=1, updated=0, replaced=0, total_rows=7, version=2)
         assert read_labels(spark, uri) == rows_of("1:A:a 1:A:b 1:B:c 2:A:a 2:A:x 2~2:B:y 2~2:B:z")
-        assert label_version(spark, uri) == 2
+        assert label_version(uri) == 2
 
     def test_gives_up_after_a_bounded_number_of_attempts(
         self, spark: SparkSession, uri: str, monkeypatch: pytest.MonkeyPatch
@@ -240,7 +240,7 @@ class TestConcurrentImports:
         monkeypatch.setattr(label_table, "SCHEMA", spark.createDataFrame([], "wrong string").schema)
         with pytest.raises(Exception, match=r"(?i)schema|field|length"):
             import_labels(spark, uri, rows_of("2:A:a 2:A:d"), replace=False, now=LATER)
-        assert label_version(spark, uri) == 0
+        assert label_version(uri) == 0
         assert read_labels(spark, uri) == first
 
 

@@ -163,10 +163,10 @@ def test_other_settings_get_a_model_of_their_own(taught: Transform) -> None:
 
 def test_new_labels_get_a_new_model(taught: Transform, spark: SparkSession) -> None:
     taught.run(TaskType.EVALUATION)
-    before, version = taught.models(), label_version(spark, str(taught.folder / "labels"))
+    before, version = taught.models(), label_version(str(taught.folder / "labels"))
     _, sets = taught.generate()
     assert taught.import_file(taught.people.answer(sets))["error"] is None
-    later = label_version(spark, str(taught.folder / "labels"))
+    later = label_version(str(taught.folder / "labels"))
     assert version is not None
     assert later is not None
     assert later > version
@@ -230,14 +230,14 @@ def test_a_broken_label_file_changes_nothing(
     taught: Transform, spark: SparkSession, rows: list[str], said: str
 ) -> None:
     uri = str(taught.folder / "labels")
-    version = label_version(spark, uri)
+    version = label_version(uri)
     keys = sorted(taught.people.truth)
     lines = [f"labeling_set_id,label,{taught.people.key}", *(row.format(*keys) for row in rows)]
     # replacing, so that the labels that are there cannot supply the class that the file lacks
     result = taught.import_file("\n".join(lines).encode(), replace_labels=True)
     assert result["error"]["kind"] == "INPUT"
     assert re.search(said, result["error"]["message"])
-    assert label_version(spark, uri) == version
+    assert label_version(uri) == version
 
 
 def test_a_label_file_over_the_limit_is_refused_before_it_is_read(blank: Transform) -> None:
