@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import regex
 from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 from botocore.model import OperationModel, OperationNotFoundError, ServiceModel, Shape
 
-#: Java writes what lies beyond the Basic Multilingual Plane as surrogate pairs; Python's `re` takes the characters.
+#: Java writes what lies beyond the Basic Multilingual Plane as surrogate pairs; Python takes the characters.
 _SURROGATES = r"\uD800\uDC00-\uDBFF\uDFFF"
 _ASTRAL = r"\U00010000-\U0010FFFF"
 
@@ -63,6 +63,7 @@ def load_service(name: str) -> Service:
 
 
 @cache
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A pattern of the model for `fullmatch`: Java's, whose `\\w` and `\\d` are ASCII."""
-    return re.compile(pattern.replace(_SURROGATES, _ASTRAL), re.ASCII)
+def compile_pattern(pattern: str) -> regex.Pattern[str]:
+    r"""A pattern of the model for `fullmatch`: Java's, whose `\w` and `\d` are ASCII, while `\p{L}` is any letter."""
+    flags = regex.UNICODE if r"\p" in pattern else regex.ASCII
+    return regex.compile(pattern.replace(_SURROGATES, _ASTRAL), flags)

@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "glue_ml.operations.remote_catalog": {
         "glue_ml.errors", "glue_ml.operations", "glue_ml.storage", "glue_ml.store", *AWS,
     },
-    "glue_ml.protocol": {"glue_ml.errors", "botocore", "starlette", "uvicorn", "h11"},
+    "glue_ml.protocol": {"glue_ml.errors", "botocore", "regex", "starlette", "uvicorn", "h11"},
     "glue_ml.launchers": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "psutil"},
     "glue_ml.applications": {"glue_ml.errors", "glue_ml.domain", "glue_ml.launchers"},
     "glue_ml.run_files": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage"},
