@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -50,7 +49,7 @@ class LocalLauncher:
         self._cores = cores
         self._memory_mb = memory_mb
         self._command = command or self._submit_command
-        self._supervisors: dict[str, subprocess.Popen[bytes]] = {}
+        self._supervisors: dict[str, int] = {}  # process numbers of those that are this process's children
 
     def submit(self, application: Application) -> str:
         """Start an application, unless one of its token was started before; the handle is the token.
@@ -69,11 +68,9 @@ class LocalLauncher:
 
     def poll(self, handle: str) -> Observation:
         """RUNNING while its supervisor lives, then how it ended; GONE if nothing tells."""
-        place, supervisor = self._locate(handle), self._supervisors.get(handle)
-        waiting = supervisor is not None and supervisor.poll() is None  # this also lets the system forget it
+        place, waiting = self._locate(handle), self._is_child(handle)
         ended = _read(place / EXIT)
         if ended is not None:
-            self._supervisors.pop(handle, None)
             return _tell_end(place, ended["code"])
         if waiting or _find_supervisor(place) is not None:
             return Observation(ApplicationState.RUNNING)
@@ -115,19 +112,25 @@ class LocalLauncher:
         draft.write_text(json.dumps(task), encoding="utf-8")
         draft.replace(place / TASK)
 
-    def _supervise(self, application: Application, place: Path) -> subprocess.Popen[bytes]:
+    def _supervise(self, application: Application, place: Path) -> int:
+        nowhere = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+        command = [sys.executable, "-m", "glue_ml.launchers.supervisor", str(place)]
+        environment = self._make_environment(application)
         try:
-            return subprocess.Popen(  # noqa: S603 - this interpreter, and a path of our own
-                [sys.executable, "-m", "glue_ml.launchers.supervisor", str(place)],
-                env=self._make_environment(application),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                umask=0o077,
-            )
+            return os.posix_spawn(sys.executable, command, environment, file_actions=nowhere, setsid=True)
         except OSError as error:
             raise UnavailableError(f"No process can be started: {error.strerror}") from error
+
+    def _is_child(self, token: str) -> bool:
+        """Whether the supervisor is a child of this process that has not ended; the system may forget one that has."""
+        pid = self._supervisors.get(token)
+        if pid is None:
+            return False
+        with suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                return True
+        del self._supervisors[token]
+        return False
 
     def _make_environment(self, application: Application) -> dict[str, str]:
         """This process's environment without its secrets, and what the application is to find in its own."""

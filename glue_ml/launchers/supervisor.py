@@ -25,6 +25,7 @@ TASK, PROCESS, EXIT = "task.json", "process.json", "exit.json"
 
 def main(folder: Path) -> int:
     """Run the task of `folder` to its end; do nothing if another supervisor has it."""
+    os.umask(0o077)
     task = json.loads((folder / TASK).read_bytes())
     if not _take(folder):
         return 0
