@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -18,6 +15,7 @@ from sqlalchemy import create_engine, make_url, text
 from glue_ml.domain.task_run import RunStatus
 from glue_ml.store import runs
 from glue_ml.store.database import Database
+from tests.scheduler.processes import open_worker, wait_until
 from tests.scheduler.world import World
 
 POSTGRES = os.environ.get("GLUE_ML_TEST_POSTGRES", "")
@@ -42,30 +40,6 @@ def postgres_store(folder: Path) -> Iterator[str]:
         with engine.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
         engine.dispose()
-
-
-@contextmanager
-def scheduler_process(url: str, folder: Path, name: str) -> Iterator[None]:
-    arguments = [sys.executable, "-m", "tests.scheduler.worker", url, str(folder), name, "ledger"]
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(arguments, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: (folder / f"{name}.ready").exists() or process.poll() is not None)
-        yield
-        assert process.poll() is None, (folder / f"{name}.log").read_text()
-        process.terminate()
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not come to pass within a minute")
 
 
 def is_over(database: Database) -> bool:
@@ -94,7 +68,7 @@ def test_no_run_is_launched_twice_and_all_end(
         stack.callback(world.database.dispose)
         world.add_transform()
         for i in range(schedulers):
-            stack.enter_context(scheduler_process(url, tmp_path, f"s{i}"))
+            stack.enter_context(open_worker(url, tmp_path, f"s{i}", "ledger"))
         run_ids = [world.add_run(max_retries=1) for _ in range(RUNS)]  # while all of them look for work
         wait_until(lambda: is_over(world.database))
         check_runs(world, run_ids)

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from glue_ml import storage
 from glue_ml.domain.job import JobError, JobResult, JobSpec, TaskType
@@ -696,6 +698,23 @@ def test_a_scheduler_that_was_held_up_changes_nothing_any_more(world: World) -> 
     assert world.status(run_id) == "RUNNING"  # it is the other's now
     other.tick()
     assert world.status(run_id) == "SUCCEEDED"
+
+
+def test_a_run_is_looked_at_again_once_it_is_claimed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = world.add_run()
+    other, writing = world.make_scheduler(), world.database.writing
+    world.cluster.failures["poll"] = UnavailableError("no answer")  # it stays STARTING
+
+    def launch_meanwhile() -> AbstractContextManager[Connection]:
+        monkeypatch.setattr(world.database, "writing", writing)
+        world.tick()
+        world.scheduler.close()
+        return writing()
+
+    monkeypatch.setattr(world.database, "writing", launch_meanwhile)
+    other.tick()
+    assert world.cluster.submissions == ["tsk-1-1"]
+    assert world.run(run_id).handle == "app-tsk-1-1"
 
 
 def test_no_more_applications_than_allowed_exist_and_the_oldest_run_goes_first(tmp_path: Path) -> None:

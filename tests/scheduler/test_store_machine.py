@@ -205,6 +205,8 @@ def check_run(run: Run) -> None:
     assert run.running_on is None or run.launched_on is not None
     assert (run.error is not None) == (run.status in ("FAILED", "TIMEOUT"))
     assert run.status != "RUNNING" or run.running_on is not None
+    assert run.handle in (None, f"app-{run.token}")
+    assert run.handle is None or run.launched_on is not None
 
 
 def check_events(run: Run, events: list[runs.RunEvent]) -> None:

@@ -16,6 +16,7 @@ from glue_ml.domain.job import JobError, JobResult
 from glue_ml.domain.task_run import ApplicationState, Observation
 from glue_ml.errors import ErrorKind
 from glue_ml.launchers.launcher import Application, Launcher
+from glue_ml.launchers.local import LocalLauncher
 from glue_ml.scheduler import Scheduler
 from glue_ml.store.database import Database
 
@@ -61,9 +62,12 @@ class LedgerLauncher:
 def make_launcher(kind: str, folder: Path, owner: str) -> Launcher:
     if kind == "ledger":
         return LedgerLauncher(folder, owner)
-    from glue_ml.launchers.local import LocalLauncher
+    return LocalLauncher(folder / "launcher", cores=1, memory_mb=1024, command=run_plainly)
 
-    return LocalLauncher(folder / "launcher", cores=1, memory_mb=1024)
+
+def run_plainly(application: Application) -> list[str]:
+    """The command line of an application that needs no Spark."""
+    return [sys.executable, application.script, *application.arguments]
 
 
 def main(url: str, folder: Path, name: str, kind: str) -> None:
