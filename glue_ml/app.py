@@ -9,11 +9,11 @@ import secrets
 import signal
 import socket
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -180,13 +180,12 @@ def check_exposure(settings: Settings) -> None:
 
 def find_jobs_folder() -> Path:
     """The folder of the jobs' entry points: beside the package in a clone, else where they were installed."""
-    beside = Path(__file__).parent.parent / "jobs"
-    if (beside / "find_matches.py").is_file():
-        return beside
-    installed = find_spec("glue_ml_jobs")
-    for folder in () if installed is None else installed.submodule_search_locations or ():
-        if (Path(folder) / "find_matches.py").is_file():
-            return Path(folder)
+    schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
+    installed = (Path(sysconfig.get_path("data", scheme)) for scheme in schemes)
+    places = [Path(__file__).parent.parent / "jobs", *(data / "share" / "glue_ml" / "jobs" for data in installed)]
+    for folder in places:
+        if (folder / "find_matches.py").is_file():
+            return folder
     raise InputError("The jobs of glue-ml are not installed; install it again with: pip install 'glue-ml[server]'")
 
 
