@@ -178,21 +178,16 @@ def _stop_session() -> None:
             session.stop()
 
 
-def _endpoint_keys(spec: JobSpec) -> dict[str, str]:
-    """The keys for a control plane that gave them; AWS's own are for the data, and may be none of its."""
-    key, secret = (os.environ.get(f"GLUE_ML_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
-    if not (spec.catalog_endpoint and key and secret):
-        return {}
-    return {"aws_access_key_id": key, "aws_secret_access_key": secret}
-
-
 def _glue_client(spec: JobSpec) -> Any:
     import boto3
     from botocore.exceptions import NoRegionError
 
     # An endpoint of our own does not care about the region, but the client wants one to sign for.
     region = spec.region or os.environ.get("AWS_REGION") or ("us-east-1" if spec.catalog_endpoint else None)
+    # The keys of a control plane that gave them; AWS's own are for the data, and may be none of its.
+    key, secret = (os.environ.get(f"GLUE_ML_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
+    session = boto3.Session(key, secret) if spec.catalog_endpoint and key and secret else boto3.Session()
     try:
-        return boto3.client("glue", endpoint_url=spec.catalog_endpoint, region_name=region, **_endpoint_keys(spec))
+        return session.client("glue", endpoint_url=spec.catalog_endpoint, region_name=region)
     except NoRegionError as error:
         raise InputError("no AWS region is known; set `region` in the spec or AWS_REGION in the environment") from error

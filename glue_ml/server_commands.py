@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,7 +106,7 @@ def _load_app() -> ModuleType:
     return app
 
 
-def _read_settings(config: str | None, given: dict[str, object]) -> Settings:
+def _read_settings(config: str | None, given: Mapping[str, object]) -> Settings:
     from glue_ml.settings import read_settings
 
     return read_settings(config=config, overrides=given)

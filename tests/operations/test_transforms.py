@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from glue_ml.operations.tags import get_tags
 
 from glue_ml.domain.task_run import RunStatus
 from glue_ml.domain.transform import TransformStatus
@@ -21,6 +20,7 @@ from glue_ml.errors import (
 )
 from glue_ml.operations import task_runs
 from glue_ml.operations.context import Context, Limits, Members
+from glue_ml.operations.tags import get_tags
 from glue_ml.operations.transforms import (
     create_ml_transform,
     delete_ml_transform,

@@ -37,7 +37,7 @@ def test_every_option_of_a_command_has_help(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
     options = [line.strip("│ *") for line in result.stdout.splitlines() if line.strip("│ *").startswith("--")]
-    assert len(options) >= 6
+    assert len(options) >= 5
     assert all(len(line.split()) >= 3 for line in options)
 
 

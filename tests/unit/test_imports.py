@@ -72,15 +72,42 @@ MAY_IMPORT: dict[str, set[str]] = {
     "glue_ml.server_commands": {
         "glue_ml.app", "glue_ml.console", "glue_ml.errors", "glue_ml.settings", "typer",
     },
+    # over the API, wherever it is served
+    "glue_ml.table_types": {"glue_ml.errors", "pyarrow"},
+    "glue_ml.table_files": {"glue_ml.errors", "glue_ml.storage", "glue_ml.table_types", "pyarrow", *AWS},
+    "glue_ml.table_schema": {
+        "glue_ml.errors", "glue_ml.storage", "glue_ml.table_types", "glue_ml.table_files", "pyarrow",
+    },
+    "glue_ml.connection": {"glue_ml.errors", "glue_ml.storage", *AWS},
+    "glue_ml.client": {"glue_ml.errors", "glue_ml.table_schema", *AWS},
+    "glue_ml.run_log": {
+        "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.client", "glue_ml.connection", *AWS,
+    },
+    "glue_ml.run_outcome": {
+        "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.client", "glue_ml.console", "glue_ml.run_log",
+        *AWS,
+    },
+    "glue_ml.client_commands": {
+        "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.client", "glue_ml.connection",
+        "glue_ml.console", "glue_ml.run_log", "glue_ml.run_outcome", "typer", "rich", *AWS,
+    },
+    # what a script of a user imports: the engine, for a transform of a control plane
+    "glue_ml.awsglueml": {
+        "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.session", "glue_ml.catalog",
+        "glue_ml.matching", "pyarrow", *SPARK, *AWS,
+    },
+    "glue_ml.script_path": {"glue_ml.awsglueml"},
     # the commands run the engine in their own process: they meet the data half, and no store or server
     "glue_ml.console": {"glue_ml.errors", "glue_ml.spark_errors", "glue_ml.matching", "rich", *SPARK},
     "glue_ml.local_run": {*DATA_HALF, *SPARK},
+    "glue_ml.quickstart_report": {"glue_ml.errors", "glue_ml.console", "glue_ml.synthetic", *NUMERIC},
     "glue_ml.quickstart": {
-        *DATA_HALF, "glue_ml.synthetic", "glue_ml.console", "glue_ml.local_run", *SPARK, *NUMERIC,
+        "glue_ml.app", "glue_ml.client", "glue_ml.connection", "glue_ml.errors", "glue_ml.quickstart_report",
+        "glue_ml.run_log", "glue_ml.settings", "glue_ml.storage", "glue_ml.synthetic", *AWS, *NUMERIC,
     },
     "glue_ml.cli": {
-        "glue_ml", *DATA_HALF, "glue_ml.console", "glue_ml.local_run", "glue_ml.quickstart", "glue_ml.server_commands",
-        "typer", *SPARK,
+        "glue_ml", *DATA_HALF, "glue_ml.client_commands", "glue_ml.console", "glue_ml.local_run",
+        "glue_ml.quickstart", "glue_ml.quickstart_report", "glue_ml.server_commands", "typer", *SPARK,
     },
 }  # fmt: skip
 

@@ -30,6 +30,8 @@ SPECS = st.builds(
     tables=st.lists(TABLES, max_size=3),
     precision_recall_tradeoff=st.none() | st.floats(0, 1),
     labels_uri=st.none() | TEXT,
+    existing_matches_uri=st.none() | TEXT,
+    existing_matches_format=st.none() | TEXT,
     seed=st.integers(),
     enforce_provided_labels=st.booleans(),
 )
@@ -56,6 +58,12 @@ def test_a_tradeoff_of_zero_is_not_one_that_was_left_out() -> None:
     kept = JobSpec.from_json(spec.to_json())
     assert kept.precision_recall_tradeoff == 0.0
     assert kept.accuracy_cost_tradeoff is None
+
+
+def test_a_spec_without_existing_matches_is_read_as_before() -> None:
+    spec = JobSpec.from_json('{"task_type": "FIND_MATCHES", "transform_id": "tfm-1", "primary_key": "id"}')
+    assert spec.existing_matches_uri is None
+    assert spec.existing_matches_format is None
 
 
 @pytest.mark.parametrize(

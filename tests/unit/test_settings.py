@@ -23,7 +23,8 @@ def _uncomment(text: str) -> dict[str, object]:
 
 def test_the_file_explains_every_setting_with_its_default() -> None:
     documented = _uncomment((ROOT / "conf/glue_ml.toml").read_text(encoding="utf-8"))
-    assert list(documented) and set(documented) == set(NAMES)
+    assert list(documented)
+    assert set(documented) == set(NAMES)
     defaults = Settings()
     depends = {"home", "database_url", "local_files"}
     for name in set(NAMES) - depends:
