@@ -36,7 +36,7 @@ from glue_ml.operations import (
     transforms,
 )
 from glue_ml.operations.context import Account, Context, Limits, Operation, TableLookup
-from glue_ml.protocol import server
+from glue_ml.protocol import connections, server
 from glue_ml.scheduler import Scheduler
 from glue_ml.settings import Settings
 from glue_ml.store.database import Database
@@ -246,8 +246,8 @@ def _describe_account(settings: Settings) -> Account:
     )
 
 
-def _describe_limits(settings: Settings) -> server.Limits:
-    return server.Limits(body_bytes=settings.max_body_kb << 10, read_seconds=settings.read_timeout_seconds)
+def _describe_limits(settings: Settings) -> connections.Limits:
+    return connections.Limits(body_bytes=settings.max_body_kb << 10, read_seconds=settings.read_timeout_seconds)
 
 
 def _make_launcher(settings: Settings) -> LocalLauncher:
@@ -309,7 +309,7 @@ def _run_scheduler(scheduler: Scheduler) -> Iterator[_Worker]:
 @contextmanager
 def _run_uvicorn(api: server.App, settings: Settings, listener: socket.socket) -> Iterator[_Worker]:
     config = uvicorn.Config(api, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10,
-                            **server.uvicorn_settings(_describe_limits(settings)))  # fmt: skip
+                            **connections.uvicorn_settings(_describe_limits(settings)))  # fmt: skip
     running = uvicorn.Server(config)
     thread = _Worker(target=running.run, kwargs={"sockets": [listener]}, name="api", daemon=True)
     thread.start()

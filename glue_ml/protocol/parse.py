@@ -57,7 +57,8 @@ def _parse(shape: Shape, value: Any, path: str, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise SerializationError(f"{path} is nested too deeply")
     if isinstance(shape, StructureShape):
-        return _parse_document(value) if shape.is_document_type else _parse_structure(shape, value, path, depth)
+        parse_inside = _parse_document if shape.is_document_type else _parse_structure
+        return parse_inside(shape, value, path, depth)
     if isinstance(shape, ListShape):
         member = shape.member
         values = enumerate(_expect(value, list, path), 1)
@@ -83,8 +84,17 @@ def _parse_structure(shape: StructureShape, value: Any, path: str, depth: int) -
     return found
 
 
-def _parse_document(value: Any) -> Any:
-    return value
+def _parse_document(shape: Shape, value: Any, path: str, depth: int) -> Any:
+    """Any JSON, nulls too, as long as it can be stored and written again."""
+    if depth > _MAX_DEPTH:
+        raise SerializationError(f"{path} is nested too deeply")
+    if isinstance(value, dict):
+        return {_parse_text(key, path): _parse_document(shape, one, path, depth + 1) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_parse_document(shape, one, path, depth + 1) for one in value]
+    if isinstance(value, str):
+        return _parse_text(value, path)
+    return _parse_number(value, path) if isinstance(value, float) else value
 
 
 def _parse_scalar(shape: Shape, value: Any, path: str) -> Any:
@@ -130,6 +140,8 @@ def _parse_number(value: Any, path: str) -> float:
         return _SPECIAL_NUMBERS[value]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SerializationError(f"{path} must be a number, not {_name_type(value)}")
+    if isinstance(value, float) and math.isinf(value):  # JSON has no infinity, but 1e999 reads as one
+        raise SerializationError(f"{path} must be a number that a double can hold")
     return float(value)
 
 

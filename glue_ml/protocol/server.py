@@ -8,21 +8,20 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import h11
 from botocore.model import OperationModel
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from glue_ml.errors import ApiError, ErrorKind, GlueMLError
+from glue_ml.protocol.connections import Limits
 from glue_ml.protocol.model import Service, load_service
 from glue_ml.protocol.parse import SerializationError, parse_body
 from glue_ml.protocol.serialize import find_status, serialize_error, serialize_output
@@ -31,12 +30,12 @@ from glue_ml.protocol.validate import CONSTRAINT_ERROR, validate
 
 App = Starlette
 
+DEFAULT_LIMITS = Limits()
 DEFAULT_REGION = "us-east-1"
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _PORT = re.compile(r":\d+$")
-_HEADER_BYTES = 16 << 10
-_KEEP_ALIVE_SECONDS = 30
+_METHODS = {"/": "POST", "/health": "GET"}
 
 #: What a failure that is no error of the API answers with.
 _CODES: Mapping[ErrorKind, str] = {
@@ -60,14 +59,6 @@ class Caller:
     region: str
     now: datetime
     invocation_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How large a request may be, and how many seconds it may take to arrive."""
-
-    body_bytes: int = 1 << 20
-    read_seconds: float = 20.0
 
 
 Handler = Callable[[Caller, dict[str, Any]], Mapping[str, Any]]
@@ -95,6 +86,7 @@ class _Api:
     credentials: Mapping[str, str] | None
     limits: Limits
     hosts: frozenset[str] | None
+    health: Callable[[], Mapping[str, object]]
     now: Callable[[], datetime]
 
 
@@ -117,7 +109,7 @@ def make_app(
     now: Callable[[], datetime],
     service: str = "glue",
     credentials: Mapping[str, str] | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     allowed_hosts: frozenset[str] | None = None,
 ) -> App:
     """An ASGI application that answers POST / for the operations of `handlers`, and GET /health.
@@ -129,46 +121,41 @@ def make_app(
     InternalServiceException.
     """
     hosts = None if allowed_hosts is None else LOOPBACK_HOSTS | allowed_hosts
-    api = _Api(load_service(service), handlers, credentials, limits, hosts, now)
+    api = _Api(load_service(service), handlers, credentials, limits, hosts, health, now)
 
     async def answer(request: Request) -> Response:
-        return await _exchange(api, _Exchange(request))
+        exchange = _Exchange(request)
+        response = await _exchange(api, exchange, _serve)
+        _log(exchange, response.status_code)
+        return response
 
-    async def tell_health(_: Request) -> Response:
-        told = await run_in_threadpool(health)
-        status = 200 if told.get("status") == "ok" else 503
-        return Response(json.dumps(told), status, media_type="application/json")
+    async def tell_health(request: Request) -> Response:
+        return await _exchange(api, _Exchange(request), _tell_health)
+
+    async def refuse_method(request: Request, _: Exception) -> Response:
+        return await answer(request)
 
     return Starlette(
         routes=[
             Route("/health", tell_health, methods=["GET"]),
             Route("/{path:path}", answer, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
-        ]
+        ],
+        exception_handlers={405: refuse_method},  # of methods that are not listed
     )
 
 
-def uvicorn_settings(limits: Limits) -> dict[str, Any]:
-    """What uvicorn is told, so that neither long headers nor slow clients hold the server up."""
-    return {
-        "http": _make_protocol(limits.read_seconds),
-        "h11_max_incomplete_event_size": _HEADER_BYTES,
-        "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
-        "server_header": False,
-    }
-
-
-async def _exchange(api: _Api, exchange: _Exchange) -> Response:
+async def _exchange(
+    api: _Api, exchange: _Exchange, serve: Callable[[_Api, _Exchange], Awaitable[Response]]
+) -> Response:
     """The whole path of a request; whatever happens, there is an answer in the shape of the service's own."""
     try:
-        response = await _serve(api, exchange)
+        return await serve(api, exchange)
     except RequestError as error:
-        response = _answer_error(api, exchange, error)
+        return _answer_error(api, exchange, error)
     except Exception:  # the rim of the server: every defect must be answered
         logger.exception("request %s failed", exchange.request_id)
         message = f"The server failed; its log tells more under the request id {exchange.request_id}."
-        response = _answer_error(api, exchange, RequestError("InternalServiceException", message, status=500))
-    _log(exchange, response.status_code)
-    return response
+        return _answer_error(api, exchange, RequestError("InternalServiceException", message, status=500))
 
 
 async def _serve(api: _Api, exchange: _Exchange) -> Response:
@@ -178,16 +165,21 @@ async def _serve(api: _Api, exchange: _Exchange) -> Response:
     operation = _find_operation(api, exchange)
     body = await _read_body(request, api.limits)
     caller = _identify_caller(api, exchange, body)
-    members = _read_members(operation, body)
-    told = await run_in_threadpool(_call, api.handlers[operation.name], caller, members)
-    return _respond(api, exchange, 200, serialize_output(operation.output_shape, told))
+    return _respond(api, exchange, 200, await run_in_threadpool(_perform, api, operation, caller, body))
+
+
+async def _tell_health(api: _Api, exchange: _Exchange) -> Response:
+    _check_host(api, exchange.request)
+    told = await run_in_threadpool(api.health)
+    return Response(json.dumps(told), 200 if told.get("status") == "ok" else 503, media_type="application/json")
 
 
 def _check_place(request: Request) -> None:
-    if request.url.path != "/":
+    method = _METHODS.get(request.scope["path"])
+    if method is None:
         raise RequestError("UnknownOperationException", "There is nothing but / and /health here.", status=404)
-    if request.method != "POST":
-        raise RequestError("UnknownOperationException", "Requests are made by POST.", status=405)
+    if request.method != method:
+        raise RequestError("UnknownOperationException", f"Requests are made by {method} here.", status=405)
 
 
 def _check_host(api: _Api, request: Request) -> None:
@@ -238,8 +230,8 @@ def _identify_caller(api: _Api, exchange: _Exchange, body: bytes) -> Caller:
     headers, now = exchange.request.headers, api.now()
     scope = read_scope(headers.get("authorization"))
     if api.credentials is not None:
-        url = exchange.request.url
-        signed = SignedRequest("POST", url.path, url.query, _merge_headers(exchange.request), body)
+        query = exchange.request.scope["query_string"].decode("latin-1")
+        signed = SignedRequest("POST", "/", query, _merge_headers(exchange.request), body)
         try:
             scope = check_signature(signed, credentials=api.credentials, service=api.service.signing_name, now=now)
         except SignatureError as error:
@@ -257,6 +249,12 @@ def _merge_headers(request: Request) -> dict[str, str]:
     return merged
 
 
+def _perform(api: _Api, operation: OperationModel, caller: Caller, body: bytes) -> bytes:
+    """Read the members, call the handler, write its answer: all in a thread, for a large body takes a while."""
+    members = _read_members(operation, body)
+    return serialize_output(operation.output_shape, _call(api.handlers[operation.name], caller, members))
+
+
 def _read_members(operation: OperationModel, body: bytes) -> dict[str, Any]:
     try:
         members = parse_body(body, operation.input_shape)
@@ -271,6 +269,8 @@ def _call(handler: Handler, caller: Caller, members: dict[str, Any]) -> Mapping[
     try:
         return handler(caller, members)
     except ApiError as error:
+        if error.kind is ErrorKind.INTERNAL:
+            logger.exception("request %s failed", caller.request_id)
         raise RequestError(error.code, error.message, members=error.members) from error
     except GlueMLError as error:
         if error.kind not in _CODES:
@@ -288,6 +288,8 @@ def _respond(api: _Api, exchange: _Exchange, status: int, body: bytes) -> Respon
     headers = {"content-type": api.service.content_type, "x-amzn-RequestId": exchange.request_id}
     if exchange.code is not None:
         headers["x-amzn-ErrorType"] = exchange.code
+    if status == 405:
+        headers["allow"] = _METHODS[exchange.request.scope["path"]]
     if status in (408, 413):  # what is still to come of the request would be read as the next one
         headers["connection"] = "close"
     return Response(body, status, headers=headers)
@@ -303,39 +305,3 @@ def _log(exchange: _Exchange, status: int) -> None:
         "access_key": exchange.access_key,
     }
     access_logger.info("%s %s", exchange.operation or "-", status, extra={"members": members})
-
-
-def _make_protocol(seconds: float) -> type[H11Protocol]:
-    """uvicorn's protocol, but the headers of a request must come within so many seconds.
-
-    They count from the connection or the last answer. uvicorn itself waits for half-sent headers for ever.
-    """
-
-    class PatientProtocol(H11Protocol):
-        _deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._await_headers()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._await_headers()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            self._stop_waiting()
-
-        def _await_headers(self) -> None:
-            waiting = self.cycle is None or self.cycle.response_complete
-            if not waiting or self.conn.our_state is not h11.IDLE:
-                self._stop_waiting()
-            elif self._deadline is None:
-                self._deadline = self.loop.call_later(seconds, self.transport.close)
-
-        def _stop_waiting(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-
-    return PatientProtocol

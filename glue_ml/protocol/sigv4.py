@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.auth import SigV4Auth
@@ -91,15 +92,19 @@ def check_signature(request: SignedRequest, *, credentials: Mapping[str, str], s
 
 
 def _check_time(request: SignedRequest, scope: Scope, now: datetime) -> str:
-    text = request.headers.get("x-amz-date", "")
+    text = request.headers.get("x-amz-date")
     try:
-        moment = datetime.strptime(text, _DATE).replace(tzinfo=UTC)
-    except ValueError:
+        if text is None:
+            moment = parsedate_to_datetime(request.headers.get("date", "")).astimezone(UTC)
+            text = moment.strftime(_DATE)
+        else:
+            moment = datetime.strptime(text, _DATE).replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise SignatureError(
-            "IncompleteSignatureException", "The header X-Amz-Date must be there, such as 20260131T235959Z."
+            "IncompleteSignatureException", "The header X-Amz-Date, such as 20260131T235959Z, or Date must be there."
         ) from None
     if text[:8] != scope.day:
-        raise SignatureError("InvalidSignatureException", "The date of the credential is not that of X-Amz-Date.")
+        raise SignatureError("InvalidSignatureException", "The date of the credential is not that of the request.")
     if abs(now - moment) > MAX_SKEW:
         told = "expired" if moment < now else "not yet current"
         raise SignatureError(
@@ -120,7 +125,8 @@ def _check_scope(request: SignedRequest, scope: Scope, service: str) -> None:
 
 def _check_headers(request: SignedRequest, signed: list[str]) -> None:
     """What decides on the request's meaning must be signed, and the hash of the body must be the body's."""
-    needed = {"host", "x-amz-date"} | ({"x-amz-target"} & set(request.headers))
+    date = "x-amz-date" if "x-amz-date" in request.headers else "date"
+    needed = {"host", date} | ({"x-amz-target"} & set(request.headers))
     missing = sorted(needed - set(signed)) + [name for name in signed if name not in request.headers]
     if missing:
         raise SignatureError("IncompleteSignatureException", f"The header {missing[0]} must be there and be signed.")
@@ -131,7 +137,7 @@ def _check_headers(request: SignedRequest, signed: list[str]) -> None:
 
 def _sign(request: SignedRequest, scope: Scope, signed: list[str], *, secret: str, moment: str) -> str:
     headers = {name: request.headers[name] for name in signed}
-    url = f"http://{request.headers['host']}{request.path}"
+    url = f"http://localhost{request.path}"  # the name is signed as a header; in a URL it may not even be a name
     sent = AWSRequest(method=request.method, url=url, headers=headers, data=request.body)
     sent.context["timestamp"] = moment
     signer = _ExactSigner(Credentials(scope.access_key, secret), scope.service, scope.region)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, cast
 
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
@@ -18,16 +19,16 @@ from glue_ml.protocol.parse import join_path
 CONSTRAINT_ERROR = "InvalidInputException"
 
 _SHOWN_VALUE = 256  #: Characters of a value that are repeated in a message.
-_SHOWN_ERRORS = 10
+_SHOWN_ERRORS = 10  #: Further ones are not looked for: a request of 1 MiB can hold 300,000.
 
 
 def validate(shape: StructureShape | None, members: dict[str, Any]) -> str | None:
     """What is wrong with a request, in one line; None if nothing is."""
-    problems = [] if shape is None else list(_check_structure(shape, members, ""))
+    problems = [] if shape is None else list(islice(_check_structure(shape, members, ""), _SHOWN_ERRORS))
     if not problems:
         return None
     count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected"
-    return f"{count}: {'; '.join(problems[:_SHOWN_ERRORS])}"
+    return f"{count}: {'; '.join(problems)}"
 
 
 def _check(shape: Shape, value: Any, path: str) -> Iterator[str]:

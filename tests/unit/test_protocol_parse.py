@@ -105,6 +105,30 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
         parse_body(body, input_shape("GetMLTransforms"))
 
 
+@pytest.mark.parametrize("text", ["1e999", "-1e999", "9" * 400])
+def test_a_number_that_no_double_holds_is_refused(text: str) -> None:
+    with pytest.raises(SerializationError, match="maxCapacity must be a number that a double can hold"):
+        parse_body(f'{{"MaxCapacity": {text}}}'.encode(), input_shape("CreateMLTransform"))
+
+
+def parse_type_of_iceberg_field(text: str) -> Any:
+    before = '{"OpenTableFormatInput": {"IcebergInput": {"CreateIcebergTableInput": {"Schema": {"Fields": [{"Type": '
+    body = f"{before}{text}}}]}}}}}}}}}}"
+    found = parse_body(body.encode(), input_shape("CreateTable"))
+    fields = found["OpenTableFormatInput"]["IcebergInput"]["CreateIcebergTableInput"]["Schema"]["Fields"]
+    return fields[0]["Type"]
+
+
+def test_a_document_is_taken_as_it_is() -> None:
+    assert parse_type_of_iceberg_field('{"a": [1, 1.5, true, null, "b"]}') == {"a": [1, 1.5, True, None, "b"]}
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '{"\\ud800": 1}', '["\\u0000"]', "1e999", "[" * 400 + "]" * 400])
+def test_a_document_holds_nothing_that_cannot_be_stored(text: str) -> None:
+    with pytest.raises(SerializationError):
+        parse_type_of_iceberg_field(text)
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 from botocore.model import StructureShape
 from botocore.parsers import create_parser
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from glue_ml.protocol.model import load_service
+from glue_ml.protocol.parse import parse_body
 from glue_ml.protocol.serialize import find_status, serialize_error, serialize_output
+from tests.unit.test_protocol_validate import ML_OPERATIONS
+from tests.wire.strategies import valid
 
 SERVICE = load_service("glue")
 
@@ -47,6 +52,22 @@ def test_an_answer_comes_back_as_it_was() -> None:
     found = read_back("GetMLTransform", serialize_output(output_shape("GetMLTransform"), told))
     del found["ResponseMetadata"]
     assert found == told
+
+
+@pytest.mark.parametrize("operation", [*ML_OPERATIONS, "GetTable", "GetPartitions", "GetJobRun"])
+def test_whatever_is_answered_comes_back_as_it_was(operation: str) -> None:
+    shape = output_shape(operation)
+    quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+
+    @given(st.data())
+    @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=quiet)
+    def check(data: st.DataObject) -> None:
+        told = parse_body(json.dumps(data.draw(valid(shape))).encode(), shape)  # members with times as datetimes
+        found = read_back(operation, serialize_output(shape, told))
+        del found["ResponseMetadata"]
+        assert found == told
+
+    check()
 
 
 def test_none_is_no_member_and_a_time_is_seconds_with_milliseconds() -> None:

@@ -173,6 +173,13 @@ def test_a_member_that_is_required_must_not_be_null() -> None:
     )
 
 
+def test_after_ten_broken_constraints_no_more_are_looked_for() -> None:
+    told = check("UntagResource", {"ResourceArn": "arn:aws:glue:x", "TagsToRemove": [""] * 250_000})
+    assert told is not None
+    assert told.startswith("10 validation errors detected: ")
+    assert told.count("Member must") == 10
+
+
 def test_a_long_value_is_not_repeated_whole() -> None:
     told = check("CreateMLTransform", {**CREATE, "Name": text(100_000)})
     assert told is not None

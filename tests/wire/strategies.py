@@ -36,7 +36,7 @@ def valid(shape: Shape, depth: int = 0) -> st.SearchStrategy[Any]:
 
 
 def near_valid(shape: StructureShape) -> st.SearchStrategy[Any]:
-    """JSON of which one member breaks one constraint, or is missing, null or of another type."""
+    """JSON of which one member, at any depth, breaks one constraint, is missing though required, or of another type."""
     return valid(shape).flatmap(lambda members: _break_one(shape, members))
 
 
@@ -91,11 +91,42 @@ def _scalar(shape: Shape) -> st.SearchStrategy[Any]:
 
 
 def _break_one(shape: StructureShape, members: dict[str, Any]) -> st.SearchStrategy[Any]:
-    if not shape.members:
+    names = [name for name, member in shape.members.items() if not _is_document(member)]
+    if not names:
         return st.just([members])
-    return st.sampled_from(sorted(shape.members)).flatmap(
-        lambda name: _break(shape.members[name]).map(lambda value: {**members, name: value})
+    change = st.sampled_from(sorted(names)).flatmap(
+        lambda name: _break_any(shape.members[name], members.get(name)).map(lambda value: {**members, name: value})
     )
+    if not shape.required_members:
+        return change
+    without = st.sampled_from(sorted(shape.required_members)).flatmap(
+        lambda name: st.sampled_from([{**members, name: None}, {k: v for k, v in members.items() if k != name}])
+    )
+    return change | without
+
+
+def _is_document(shape: Shape) -> bool:
+    """Whether it takes any JSON, so that nothing breaks it."""
+    return isinstance(shape, StructureShape) and shape.is_document_type
+
+
+def _break_any(shape: Shape, value: Any) -> st.SearchStrategy[Any]:
+    """The value with something broken inside it, or another one in its place."""
+    inside: list[st.SearchStrategy[Any]] = []
+    if isinstance(shape, StructureShape) and value is not None:
+        inside.append(_break_one(shape, value))
+    elif isinstance(shape, ListShape) and value and not _is_document(shape.member):
+        inside.append(_break_any(shape.member, value[-1]).map(lambda one: [*value[:-1], one]))
+    elif isinstance(shape, MapShape) and value and not _is_document(shape.value):
+        key = next(iter(value))
+        inside.append(_break_any(shape.value, value[key]).map(lambda one: {**value, key: one}))
+        if _is_short(shape.key):
+            inside.append(st.just({**value, "x" * (shape.key.metadata["max"] + 1): value[key]}))
+    return st.one_of([*inside, _break(shape)])
+
+
+def _is_short(shape: Shape) -> bool:
+    return int(shape.metadata.get("max", 20_000)) < 20_000
 
 
 def _break(shape: Shape) -> st.SearchStrategy[Any]:
@@ -121,8 +152,12 @@ def _break_length(shape: Shape) -> list[st.SearchStrategy[Any]]:
     if shape.type_name == "string":
         found += [st.just("")] if least else []
         found += [st.just("x" * (most + 1))] if most is not None and most < 20_000 else []
-    if shape.type_name == "list" and most is not None and most < 2_000:
-        found.append(st.just(["x"] * (most + 1)))
+    if shape.type_name == "list":
+        found += [st.just([])] if least else []
+        found += [st.just(["x"] * (most + 1))] if most is not None and most < 2_000 else []
+    if shape.type_name == "map":
+        found += [st.just({})] if least else []
+        found += [st.just({f"k{n}": "v" for n in range(most + 1)})] if most is not None and most < 2_000 else []
     return found
 
 

@@ -20,7 +20,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from glue_ml.errors import EntityNotFoundError, InputError, InternalServiceError, UnavailableError
-from glue_ml.protocol.server import Caller, Limits, make_app, uvicorn_settings
+from glue_ml.protocol.connections import Limits, uvicorn_settings
+from glue_ml.protocol.server import Caller, make_app
 
 LIMITS = Limits(body_bytes=4096, read_seconds=0.5)
 KEYS = {"AKIDEXAMPLE": "secret+with/signs"}
@@ -172,6 +173,11 @@ class TestAnswers:
         assert headers["x-amzn-requestid"] in body["Message"]
         assert "secret detail" in caplog.text
 
+    def test_a_fault_that_a_handler_tells_is_in_the_log(self, port: int, caplog: pytest.LogCaptureFixture) -> None:
+        _, headers, _ = send(port, b'{"TransformId": "fault"}')
+        assert f"request {headers['x-amzn-requestid']} failed" in caplog.text
+        assert "Traceback" in caplog.text
+
     def test_a_broken_constraint_is_told(self, port: int) -> None:
         told = refusal(lambda: client(port, parameter_validation=False).get_ml_transform(TransformId=""))
         assert told["Error"]["Code"] == "InvalidInputException"
@@ -204,16 +210,25 @@ class TestRequests:
         assert "GetCrawler is not implemented here" in told["message"]
 
     @pytest.mark.parametrize(
-        ("method", "path", "status"), [("GET", "/", 405), ("OPTIONS", "/", 405), ("PUT", "/", 405), ("POST", "/x", 404)]
-    )
+        ("method", "path", "status"),
+        [
+            ("GET", "/", 405), ("OPTIONS", "/", 405), ("PUT", "/", 405), ("TRACE", "/", 405), ("ODD", "/", 405),
+            ("POST", "/x", 404), ("ODD", "/x", 404), ("POST", "/health", 405), ("GET", "/health/", 404),
+        ],
+    )  # fmt: skip
     def test_other_methods_and_places_are_refused(self, port: int, method: str, path: str, status: int) -> None:
-        found, headers, _ = send(port, method=method, path=path)
-        assert found == status
+        found, headers, told = send(port, method=method, path=path)
+        assert (found, told["__type"]) == (status, "UnknownOperationException")
+        assert headers.get("allow") == ({"/": "POST", "/health": "GET"}[path] if status == 405 else None)
         assert not [name for name in headers if name.startswith("access-control")]
 
     @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:80"])
     def test_a_host_of_another_name_is_refused(self, port: int, host: str) -> None:
         status, _, told = send(port, Host=host)
+        assert (status, told["__type"]) == (403, "AccessDeniedException")
+
+    def test_health_is_not_told_under_another_name_either(self, port: int) -> None:
+        status, _, told = send(port, method="GET", path="/health", target=None, Host="evil.example")
         assert (status, told["__type"]) == (403, "AccessDeniedException")
 
     @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8420", "[::1]:8420", "glue.test"])
@@ -261,6 +276,17 @@ class TestRequests:
         with serving(make(toys, health=lambda: {"status": "failing"})) as sick:
             assert send(sick, method="GET", path="/health", target=None)[0] == 503
 
+    def test_a_server_that_cannot_tell_its_health_is_not_well(self, toys: Toys) -> None:
+        def fail() -> Mapping[str, object]:
+            raise RuntimeError("a secret detail")
+
+        with serving(make(toys, health=fail)) as sick:
+            status, _, told = send(sick, method="GET", path="/health", target=None)
+            assert (status, told["__type"]) == (500, "InternalServiceException")
+
+    def test_more_clients_than_the_limit_are_told_to_come_back(self) -> None:
+        assert uvicorn_settings(Limits(connections=7))["limit_concurrency"] == 7
+
     def test_the_log_has_one_line_a_request_and_no_secret(self, port: int, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.INFO, logger="glue_ml.access"):
             refusal(lambda: client(port).get_ml_transform(TransformId="unknown"))
@@ -287,6 +313,12 @@ class TestSignatures:
     def test_another_key_or_secret_is_not(self, signed_port: int, key: str, secret: str, code: str) -> None:
         told = refusal(lambda: client(signed_port, key, secret).get_ml_transform(TransformId="t"))
         assert (told["Error"]["Code"], told["ResponseMetadata"]["HTTPStatusCode"]) == (code, 400)
+
+    @pytest.mark.parametrize("host", ["[", "[::1", "a/b"])
+    def test_a_host_that_is_no_name_is_no_fault_of_the_server(self, signed_port: int, host: str) -> None:
+        headers = {**self.capture(signed_port), "Host": host}
+        status, _, told = self.resend(signed_port, headers)
+        assert (status, told["__type"]) == (400, "InvalidSignatureException")
 
     def test_an_unsigned_request_is_not(self, signed_port: int) -> None:
         assert send(signed_port)[2]["__type"] == "MissingAuthenticationTokenException"
