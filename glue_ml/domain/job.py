@@ -97,6 +97,8 @@ class JobSpec(_Document):
     replace_labels: bool = False
     label_file_limit_mb: int = 10
     compute_match_confidence_scores: bool = False
+    existing_matches_uri: str | None = None  #: FIND_MATCHES: rows with match ids; then the tables hold new rows.
+    existing_matches_format: str | None = None  #: None: told by what is there.
     catalog_endpoint: str | None = None
     region: str | None = None
 

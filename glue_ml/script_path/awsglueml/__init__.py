@@ -1,0 +1,1 @@
+"""AWS Glue's module of this name, for scripts that import it: see `awsglueml.transforms`."""
