@@ -205,8 +205,11 @@ def _s3(uri: str, action: str) -> Iterator[S3Client]:
 def _open_client(endpoint: str | None) -> S3Client:
     """One client for each endpoint that the environment has named; boto3 reads the endpoint itself."""
     import boto3
+    from botocore.config import Config
 
-    return boto3.client("s3")
+    # an S3 that does not answer must not hold up whoever asks for a file for minutes
+    patience = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3, "mode": "standard"})
+    return boto3.client("s3", config=patience)
 
 
 def _explain_refusal(uri: str, action: str, error: Exception) -> GlueMLError:
