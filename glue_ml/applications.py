@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 from glue_ml.domain.capacity import size_for
@@ -12,6 +13,7 @@ from glue_ml.domain.run_spec import RunSettings, locate_attempt, make_script_arg
 from glue_ml.domain.task_run import Deadlines, Run
 from glue_ml.errors import InputError
 from glue_ml.launchers.launcher import Application
+from glue_ml.session import delta_settings
 
 #: A client wants a key to sign with, also where the control plane takes any.
 _ANY_KEY = {"local": "local"}
@@ -60,7 +62,7 @@ def make_application(run: Run, settings: SchedulerSettings) -> Application:
         run_directory=directory,
         resources=size_for(run.capacity),
         environment=_make_environment(settings),
-        conf=settings.conf,
+        conf={**(delta_settings(version("pyspark")) if run.is_script else {}), **settings.conf},
     )
 
 

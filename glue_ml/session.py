@@ -71,6 +71,19 @@ def packages_for(version: str) -> tuple[str, ...]:
     return _PACKAGES[minor]
 
 
+def delta_settings(version: str) -> dict[str, str]:
+    """What a script that makes its own session must be submitted with to have Delta and Avro, for a PySpark version.
+
+    Extensions are fixed when a session starts, so nothing that the script calls later can add them.
+    """
+    return {
+        "spark.jars.excludes": ",".join(_EXCLUDES),
+        "spark.jars.packages": ",".join(packages_for(version)),
+        "spark.sql.catalog.spark_catalog": DELTA_CATALOG,
+        "spark.sql.extensions": DELTA_EXTENSION,
+    }
+
+
 def open_session(
     app_name: str, *, master: str | None = None, settings: Mapping[str, str] | None = None
 ) -> SparkSession:
@@ -266,8 +279,9 @@ def _add_packages(jvm: Any, conf: SparkConf, packages: Sequence[str]) -> None:
     if not missing:
         return
     try:
-        jars = _recall_jars(missing) or _resolve_packages(jvm, conf, missing)
-        _remember_jars(missing, jars)
+        cache = os.environ.get(JAR_CACHE, "")
+        jars = recall_jars(missing, cache) or _resolve_packages(jvm, conf, missing)
+        _remember_jars(missing, jars, cache)
         for jar in jars:
             loader.addURL(jvm.java.io.File(jar).toURI().toURL())
     except Py4JError as error:
@@ -281,19 +295,18 @@ def _add_packages(jvm: Any, conf: SparkConf, packages: Sequence[str]) -> None:
     jvm.System.setProperty("spark.jars", ",".join([*known, *jars]))
 
 
-def _recall_jars(packages: Sequence[str]) -> list[str]:
-    """The files that these packages were resolved to before, if the cache that the environment names still has all.
+def recall_jars(packages: Sequence[str], cache: str) -> list[str]:
+    """The files that these packages were resolved to before, by the file `cache`; none unless all are still there.
 
     Resolving costs seconds even where every file is at hand.
     """
-    jars = _read_jar_cache().get(" ".join(packages), [])
+    jars = _read_jar_cache(cache).get(",".join(packages), [])
     return jars if all(Path(jar).is_file() for jar in jars) else []
 
 
-def _remember_jars(packages: Sequence[str], jars: Sequence[str]) -> None:
-    known, name = _read_jar_cache(), " ".join(packages)
-    cache = os.environ.get(JAR_CACHE)
-    if cache is None or known.get(name) == jars:
+def _remember_jars(packages: Sequence[str], jars: Sequence[str], cache: str) -> None:
+    known, name = _read_jar_cache(cache), ",".join(packages)
+    if not cache or known.get(name) == jars:
         return
     draft = Path(f"{cache}.{os.getpid()}")
     with suppress(OSError):  # the next run resolves them again
@@ -301,10 +314,7 @@ def _remember_jars(packages: Sequence[str], jars: Sequence[str]) -> None:
         draft.replace(cache)
 
 
-def _read_jar_cache() -> dict[str, list[str]]:
-    cache = os.environ.get(JAR_CACHE)
-    if cache is None:
-        return {}
+def _read_jar_cache(cache: str) -> dict[str, list[str]]:
     try:
         known = json.loads(Path(cache).read_bytes())
     except (OSError, ValueError):

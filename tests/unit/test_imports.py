@@ -55,8 +55,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "glue_ml.errors", "glue_ml.operations", "glue_ml.storage", "glue_ml.store", *AWS,
     },
     "glue_ml.protocol": {"glue_ml.errors", "botocore", "regex", "starlette", "uvicorn", "h11"},
-    "glue_ml.launchers": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "psutil"},
-    "glue_ml.applications": {"glue_ml.errors", "glue_ml.domain", "glue_ml.launchers"},
+    # which packages an application needs is known where it opens its session; PySpark is not imported for that
+    "glue_ml.launchers": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.session", "psutil"},
+    "glue_ml.applications": {"glue_ml.errors", "glue_ml.domain", "glue_ml.launchers", "glue_ml.session"},
     "glue_ml.run_files": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage"},
     "glue_ml.run_steps": {*SCHEDULING, "glue_ml.applications", "glue_ml.run_files", "sqlalchemy"},
     "glue_ml.housekeeping": {*SCHEDULING, "glue_ml.applications", "glue_ml.run_files", "sqlalchemy"},
