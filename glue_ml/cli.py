@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glue_ml import __version__, server_commands
+from glue_ml import __version__, client_commands, server_commands
 from glue_ml.console import (
     StageBar,
     report_errors,
@@ -116,6 +116,11 @@ def describe(
 app.command("serve")(server_commands.serve)
 app.command("scheduler")(server_commands.run_scheduler)
 app.command("migrate")(server_commands.migrate)
+app.add_typer(client_commands.transforms_app, name="transforms")
+app.command("runs")(client_commands.show_runs)
+app.add_typer(client_commands.run_app, name="run")
+app.command("logs")(client_commands.show_log)
+app.add_typer(client_commands.table_app, name="table")
 
 
 @app.command()
@@ -127,16 +132,18 @@ def quickstart(
         "glue-ml-quickstart"
     ),
     seed: Seed = 7,
-    master: Master = None,
     verbose: Verbose = False,
 ) -> None:
-    """Make customers with known duplicates, label 300 rows from the truth, match, and compare with the truth."""
+    """Start a server and go a user's way through boto3: make customers, label 300 rows, evaluate, match, compare."""
     with report_errors(verbose=verbose):
-        from glue_ml.quickstart import STEPS, prepare_directory, run_quickstart, show_report
+        from glue_ml.quickstart import STEPS, open_api, prepare_directory, run_quickstart
+        from glue_ml.quickstart_report import show_report
 
         prepare_directory(directory)
-        with StageBar(STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
-            report = run_quickstart(spark, directory, rows=rows, seed=seed, bar=bar)
+        with StageBar(STEPS) as bar:
+            bar.begin()
+            with open_api(directory) as glue:
+                report = run_quickstart(glue, directory, rows=rows, seed=seed, bar=bar)
         show_report(report)
 
 

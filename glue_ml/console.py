@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from glue_ml.matching import Evaluation
 
 BAR_WIDTH = 30
-PIPE_WIDTH = 120  #: Columns of a table that goes to a file or a pipe.
+PIPE_WIDTH = 160  #: Columns of a table that goes to a file or a pipe.
 
 
 def _open_console(*, stderr: bool = False) -> Console:
@@ -37,15 +37,35 @@ def say(sentence: str = "") -> None:
     _open_console().print(sentence, soft_wrap=True)
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]], *, title: str | None = None) -> None:
-    """Print a table; columns of numbers are aligned to the right, a missing cell is left empty."""
+def write_text(text: str) -> None:
+    """Write text to standard output as it is."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def show_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | None]],
+    *,
+    title: str | None = None,
+    whole: Sequence[str] = (),
+) -> None:
+    """Print a table; columns of numbers are aligned to the right, a missing cell is left empty.
+
+    The cells of `whole` columns are never broken, so that they can be copied; a table too wide for that is broken by
+    the terminal, line by line.
+    """
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
     for place, name in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[place]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        width = max((len(row[place] or "") for row in rows), default=0) if name in whole else None
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*(cell or "" for cell in row))
-    _open_console().print(table)
+    console = _open_console()
+    if whole:
+        console.width = max(console.width, PIPE_WIDTH)
+    console.print(table, soft_wrap=bool(whole))
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
@@ -58,14 +78,36 @@ def show_evaluation(evaluation: Evaluation) -> None:
         ("labelled matches that blocking proposes", evaluation.candidate_recall),
     )
     show_table(("measure", "value"), [(name, f"{value:.4f}") for name, value in metrics])
-    show_table(
-        ("", "called a match", "called a non-match"),
-        [
-            ("labelled as a match", str(evaluation.true_positives), str(evaluation.false_negatives)),
-            ("labelled as a non-match", str(evaluation.false_positives), str(evaluation.true_negatives)),
-        ],
+    _show_confusion(
+        (evaluation.true_positives, evaluation.false_negatives), (evaluation.false_positives, evaluation.true_negatives)
     )
     show_bars(dict(evaluation.column_importances))
+
+
+def show_metrics(metrics: Mapping[str, Any]) -> None:
+    """Print the FindMatchesMetrics that the API tells of a transform as `show_evaluation` does."""
+    measures = (
+        ("precision", "Precision"),
+        ("recall", "Recall"),
+        ("F1 (best over all thresholds)", "F1"),
+        ("area under the precision-recall curve", "AreaUnderPRCurve"),
+    )
+    known = [(name, f"{metrics[member]:.4f}") for name, member in measures if metrics.get(member) is not None]
+    show_table(("measure", "value"), known)
+    if counts := metrics.get("ConfusionMatrix"):
+        _show_confusion(
+            (counts.get("NumTruePositives", 0), counts.get("NumFalseNegatives", 0)),
+            (counts.get("NumFalsePositives", 0), counts.get("NumTrueNegatives", 0)),
+        )
+    importances = metrics.get("ColumnImportances") or ()
+    show_bars({share["ColumnName"]: share["Importance"] for share in importances})
+
+
+def _show_confusion(matches: tuple[int, int], others: tuple[int, int]) -> None:
+    show_table(
+        ("", "called a match", "called a non-match"),
+        [("labelled as a match", *map(str, matches)), ("labelled as a non-match", *map(str, others))],
+    )
 
 
 def show_bars(shares: Mapping[str, float]) -> None:
@@ -85,7 +127,7 @@ def show_labels(rows: int, *, blank: int, remarks: Sequence[str]) -> None:
         say(f"The labels contradict each other: {remark}.")
 
 
-def show_matches(counts: Mapping[str, int], output: str, output_format: str) -> None:
+def show_matches(counts: Mapping[str, int], output: str, output_format: str | None = None) -> None:
     """Say in a sentence what was found and where it lies."""
     found = "no two of them match"
     if counts["merged_groups"]:
@@ -94,7 +136,8 @@ def show_matches(counts: Mapping[str, int], output: str, output_format: str) -> 
             f"{counts['largest_group']:,} rows"
         )
     say(f"{counts['rows']:,} rows are {counts['groups']:,} different ones: {found}.")
-    say(f"They are in {output} ({output_format}), each with its match_id.")
+    kind = f" ({output_format})" if output_format else ""
+    say(f"They are in {output}{kind}, each with its match_id.")
 
 
 class StageBar:
@@ -137,6 +180,40 @@ class StageBar:
         step = self._steps[self._begun - 1]
         completed = self._begun - 1 + done / max(total, 1)
         self._bar.update(self._task, description=f"{step}: {stage}", completed=completed)
+
+
+class RunBar:
+    """The progress of a run elsewhere on standard error: a bar, or without a terminal a line for each change.
+
+    `tell` takes the run's status and, if that is known, its stage and how many of its stages are done.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._told: tuple[str, str | None] | None = None
+        self._console = _open_console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(BAR_WIDTH), TimeElapsedColumn(),
+            console=self._console, transient=True, disable=not self._console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task(name, total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def tell(self, status: str, stage: str | None = None, done: int = 0, total: int = 0) -> None:
+        """Show where the run is now."""
+        where = f"{status}, {stage} ({done} of {total})" if stage else status
+        self._bar.update(self._task, description=f"{self._name}: {where}", completed=done, total=total or None)
+        if self._bar.disable and self._told != (status, stage):
+            self._console.print(f"{self._name}: {where}", soft_wrap=True)
+        self._told = (status, stage)
 
 
 @contextmanager

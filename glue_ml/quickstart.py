@@ -1,76 +1,69 @@
-"""The quickstart: make customers with known duplicates, label a few rows from the truth, match, and compare."""
+"""The quickstart: starts a server and goes a user's way through boto3, on made-up customers whose truth is known."""
 
 from __future__ import annotations
 
-import json
+import csv
 import string
+import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from pyspark.sql import SparkSession
 
 from glue_ml import storage
-from glue_ml.catalog import read_tables, write_table
-from glue_ml.console import say, show_matches, show_table
-from glue_ml.domain.job import TableSpec
-from glue_ml.domain.labels import LabeledRow, parse_labels
+from glue_ml.client import (
+    Run,
+    RunAddress,
+    add_table,
+    cancel_run,
+    list_transforms,
+    require_success,
+    wait_for_run,
+)
+from glue_ml.connection import connect
 from glue_ml.errors import InputError
-from glue_ml.local_run import Steps, choose_rows, write_labeling_file
-from glue_ml.matching import Evaluation, FindMatches
+from glue_ml.quickstart_report import (
+    Quality,
+    QuickstartReport,
+    count_groups,
+    describe_report,
+    measure_quality,
+    pick_groups,
+)
+from glue_ml.run_log import find_log, read_progress
+from glue_ml.settings import Settings
 from glue_ml.synthetic import ENTITY_ID, KEY, make_people, split_truth
 
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+
 ROUNDS = 3
-ROWS_PER_ROUND = 100
 MIN_ROWS = 100  #: Fewer hold too few duplicates to learn from.
 REPORT = "quickstart.json"
-SHOWN_GROUPS = 3
+NAME = "quickstart"
+POLL_SECONDS = 0.3
 STEPS = (
-    "start Spark",
-    "make customers",
-    "learn without labels",
-    *(step for i in range(1, ROUNDS + 1) for step in (f"choose rows to label, round {i}", f"learn, round {i}")),
+    "start the server",
+    "make customers and their table",
+    "make a transform",
+    *(step for i in range(1, ROUNDS + 1) for step in (f"choose rows to label, round {i}", f"import labels, round {i}")),
+    "evaluate",
     "find matches",
-    "write matches",
     "compare with the truth",
 )
 
 
-@dataclass(frozen=True)
-class Quality:
-    """Precision, recall and F1 over all pairs of rows that are in one group."""
+class Steps(Protocol):
+    """Whoever wants to know how far it is: `begin` starts the next of the steps, `tell` moves within it."""
 
-    precision: float
-    recall: float
-    f1: float
+    def begin(self) -> None: ...  # noqa: D102
 
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that were merged, as a reader sees them; `person` is the truth."""
-
-    match_id: int
-    confidence: float
-    rows: Sequence[Mapping[str, str]]
-
-
-@dataclass(frozen=True)
-class QuickstartReport:
-    """What came of it: quality by the truth and by the labels, some merged groups, and the paths written."""
-
-    labeled_rows: int
-    quality: Quality
-    evaluation: Evaluation
-    counts: Mapping[str, int]
-    groups: Sequence[Group]
-    paths: Mapping[str, str]
+    def tell(self, stage: str, done: int, total: int) -> None: ...  # noqa: D102
 
 
 def prepare_directory(directory: Path) -> None:
@@ -83,104 +76,135 @@ def prepare_directory(directory: Path) -> None:
     (directory / REPORT).write_text("{}", encoding="utf-8")
 
 
-def run_quickstart(spark: SparkSession, directory: Path, *, rows: int, seed: int, bar: Steps) -> QuickstartReport:
+@contextmanager
+def open_api(directory: Path) -> Iterator[GlueClient]:
+    """A boto3 client of a server that runs in this process, on a free port, as long as the client is needed."""
+    try:
+        from glue_ml.app import open_server
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is missing; install it with: pip install 'glue-ml[server]'") from error
+    with open_server(Settings(home=str(directory / "home"), port=0)) as endpoint, connect(endpoint) as glue:
+        yield glue
+
+
+def run_quickstart(glue: GlueClient, directory: Path, *, rows: int, seed: int, bar: Steps) -> QuickstartReport:
     """Do the whole of it in a directory that `prepare_directory` made ready; every step is told to `bar`."""
     bar.begin()
-    truth = _write_customers(directory, rows=rows, seed=seed)
-    df = read_tables(spark, [TableSpec(path=str(directory / "customers.parquet"), format="parquet")])
-    entities = dict(zip(truth.column(KEY).to_pylist(), truth.column(ENTITY_ID).to_pylist(), strict=True))
-    find = FindMatches(primary_key=KEY, seed=seed, progress=bar.tell)
+    folder = directory.absolute()
+    entities = _write_customers(folder, rows=rows, seed=seed)
+    add_table(glue, f"{NAME}.customers", str(folder / "customers.parquet"), replace=True)
     bar.begin()
-    model, labels = find.fit(df), list[LabeledRow]()
-    for number in range(1, ROUNDS + 1):
-        bar.begin()
-        sets = choose_rows(model, df, rows=ROWS_PER_ROUND)
-        labels += _answer(sets, entities, path=directory / f"labels-{number}.csv", columns=df.columns)
-        bar.begin()
-        model = find.fit(df, labels)
-    model.save(str(directory / "model"))
+    remove_former(glue)
+    transform = _make_transform(glue)
+    labeled = sum(_label_rows(glue, transform, folder / f"labels-{i}", entities, bar) for i in range(1, ROUNDS + 1))
+    estimate = _evaluate(glue, transform, bar)
+    _find_matches(glue, transform, folder / "matches", bar)
     bar.begin()
-    result = model.find_matches(df, scores=True)
-    bar.begin()
-    write_table(result.matches, str(directory / "matches"), format="parquet")
-    bar.begin()
-    matches = pq.read_table(directory / "matches")
+    matches = pq.read_table(folder / "matches")
     report = QuickstartReport(
-        labeled_rows=len(labels),
+        endpoint=glue.meta.endpoint_url,
+        labeled_rows=labeled,
         quality=measure_quality(matches, entities),
-        evaluation=model.evaluate(),
-        counts=result.counts,
+        estimate=estimate,
+        counts=count_groups(matches),
         groups=pick_groups(matches, entities),
-        paths=_name_paths(directory),
+        paths=_name_paths(folder),
     )
-    storage.write_bytes(str(directory / REPORT), _describe(report, rows=rows, seed=seed))
+    storage.write_bytes(str(folder / REPORT), describe_report(report, rows=rows, seed=seed))
     return report
 
 
-def show_report(report: QuickstartReport) -> None:
-    """Print how good the matches are, some of them, and where everything is."""
-    truth, estimate = report.quality, report.evaluation
-    show_matches(report.counts, report.paths["the matches"], "parquet")
-    say(f"Before that, {report.labeled_rows} rows were labelled from the truth, as a person would label them.")
-    show_table(
-        ("", "precision", "recall", "F1"),
-        [
-            ("by the truth, over all pairs of rows", *_round(truth.precision, truth.recall, truth.f1)),
-            ("by the labels, over the hard pairs labelled", *_round(estimate.precision, estimate.recall, estimate.f1)),
-        ],
-        title="How good the matches are",
+def _make_transform(glue: GlueClient) -> str:
+    created = glue.create_ml_transform(
+        Name=NAME,
+        Role="any",
+        WorkerType="G.1X",
+        NumberOfWorkers=1,
+        InputRecordTables=[{"DatabaseName": NAME, "TableName": "customers"}],
+        Parameters={"TransformType": "FIND_MATCHES", "FindMatchesParameters": {"PrimaryKeyColumnName": KEY}},
     )
-    for group in report.groups:
-        title = f"match_id {group.match_id}, confidence {group.confidence:.3f}"
-        show_table(list(group.rows[0]), [list(row.values()) for row in group.rows], title=title)
-    show_table(("what", "where"), list(report.paths.items()), title="Everything that was written")
+    return created["TransformId"]
 
 
-def _round(*values: float) -> tuple[str, ...]:
-    return tuple(f"{value:.4f}" for value in values)
+def _label_rows(glue: GlueClient, transform: str, sets: Path, entities: Mapping[str, int], bar: Steps) -> int:
+    """One round: ask which rows are worth labelling, label them, import the labels; return how many rows."""
+    bar.begin()
+    storage.remove(str(sets))
+    started = glue.start_ml_labeling_set_generation_task_run(TransformId=transform, OutputS3Path=f"file://{sets}/")
+    _finish(glue, RunAddress(started["TaskRunId"], transform), bar)
+    [file] = sets.glob("*.csv")
+    labeled = label_file(file, entities)
+    bar.begin()
+    imported = glue.start_import_labels_task_run(TransformId=transform, InputS3Path=f"file://{file}")
+    _finish(glue, RunAddress(imported["TaskRunId"], transform), bar)
+    return labeled
 
 
-def measure_quality(matches: pa.Table, entities: Mapping[str, int]) -> Quality:
-    """Compare the groups of a match output with who the rows really are, over all pairs of rows."""
-    found = matches.column("match_id").to_numpy()
-    true = np.array([entities[key] for key in matches.column(KEY).to_pylist()], dtype=np.int64)
-    both = _count_pairs(np.stack([found, true], axis=1))
-    found_pairs, true_pairs = _count_pairs(found[:, None]), _count_pairs(true[:, None])
-    precision = both / found_pairs if found_pairs else 1.0
-    recall = both / true_pairs if true_pairs else 1.0
-    return Quality(precision, recall, 2 * precision * recall / (precision + recall) if both else 0.0)
+def _evaluate(glue: GlueClient, transform: str, bar: Steps) -> Quality:
+    bar.begin()
+    started = glue.start_ml_evaluation_task_run(TransformId=transform)
+    _finish(glue, RunAddress(started["TaskRunId"], transform), bar)
+    metrics = glue.get_ml_transform(TransformId=transform)["EvaluationMetrics"]["FindMatchesMetrics"]
+    return Quality(metrics["Precision"], metrics["Recall"], metrics["F1"])
 
 
-def pick_groups(matches: pa.Table, entities: Mapping[str, int]) -> list[Group]:
-    """Return some merged groups: the largest, and those that the model is least sure of."""
-    rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in matches.sort_by(KEY).to_pylist():
-        rows[row["match_id"]].append(row)
-    merged = [
-        Group(number, rows[number][0]["match_confidence_score"], [_show_row(row, entities) for row in rows[number]])
-        for number in sorted(rows)
-        if len(rows[number]) > 1
-    ]
-    largest = sorted(merged, key=lambda group: -len(group.rows))[:1]
-    unsure = [group for group in sorted(merged, key=lambda group: group.confidence) if group not in largest]
-    return largest + unsure[: SHOWN_GROUPS - 1]
+def _find_matches(glue: GlueClient, transform: str, output: Path, bar: Steps) -> None:
+    bar.begin()
+    glue.create_job(
+        Name=NAME,
+        Role="any",
+        Command={"Name": "glueetl", "ScriptLocation": "builtin://find_matches"},
+        WorkerType="G.1X",
+        NumberOfWorkers=1,
+    )
+    arguments = {
+        "--TransformId": transform, "--OutputPath": f"file://{output}", "--ComputeMatchConfidenceScores": "true"
+    }  # fmt: skip
+    started = glue.start_job_run(JobName=NAME, Arguments=arguments)
+    _finish(glue, RunAddress(started["JobRunId"], job_name=NAME), bar)
 
 
-def _show_row(row: Mapping[str, str | None], entities: Mapping[str, int]) -> dict[str, str]:
-    def join(*names: str) -> str:
-        return " ".join(filter(None, (row[name] for name in names)))
+def label_file(path: Path, entities: Mapping[str, int]) -> int:
+    """Fill the column `label` of a file of labelling sets: in each set a letter per person; return how many rows."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    key = header.index(KEY)
+    letters: dict[str, dict[int, str]] = defaultdict(dict)
+    for row in rows:
+        known = letters[row[0]]
+        row[1] = known.setdefault(entities[row[key]], _name_label(len(known)))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    return len(rows)
 
-    return {
-        "name": join("first_name", "last_name"),
-        "address": join("street", "house_number", "postcode", "city"),
-        "phone": join("phone"),
-        "born": join("date_of_birth"),
-        "person": str(entities[str(row[KEY])]),
-    }
+
+def _finish(glue: GlueClient, address: RunAddress, bar: Steps) -> None:
+    """Wait for a run, and tell its stages; GlueMLError if it fails. Who gives up waiting stops the run."""
+    try:
+        run = wait_for_run(glue, address, tell=lambda run: _tell_progress(run, bar), seconds=POLL_SECONDS)
+    except KeyboardInterrupt:
+        cancel_run(glue, address)
+        wait_for_run(glue, address)
+        raise
+    require_success(run, log=find_log(run))
 
 
-def _write_customers(directory: Path, *, rows: int, seed: int) -> pa.Table:
-    """Write the table that the engine sees, and beside it the truth, which it does not; return the truth."""
+def _tell_progress(run: Run, bar: Steps) -> None:
+    if progress := read_progress(run):
+        bar.tell(progress.stage, progress.done, progress.total)
+
+
+def remove_former(glue: GlueClient) -> None:
+    """Remove the job and the transform of a former quickstart; a transform goes when its runs have ended."""
+    glue.delete_job(JobName=NAME)
+    while former := [each for each in list_transforms(glue) if each["Name"] == NAME]:
+        if former[0]["Status"] != "DELETING":
+            glue.delete_ml_transform(TransformId=former[0]["TransformId"])
+        time.sleep(POLL_SECONDS)
+
+
+def _write_customers(directory: Path, *, rows: int, seed: int) -> dict[str, int]:
+    """Write the table that the engine sees, and beside it the truth, which it does not; return who each row is."""
     customers, truth = split_truth(make_people(rows, seed=seed))
     sink = pa.BufferOutputStream()
     pq.write_table(customers, sink)
@@ -188,21 +212,7 @@ def _write_customers(directory: Path, *, rows: int, seed: int) -> pa.Table:
     sink = pa.BufferOutputStream()
     pa.csv.write_csv(truth, sink)
     storage.write_bytes(str(directory / "truth.csv"), sink.getvalue().to_pybytes())
-    return truth
-
-
-def _answer(
-    rows: Sequence[LabeledRow], entities: Mapping[str, int], *, path: Path, columns: Sequence[str]
-) -> list[LabeledRow]:
-    """Label each row with a letter per person, write the file, and return it as read back."""
-    letters: dict[str, dict[int, str]] = defaultdict(dict)
-    labeled = []
-    for row in rows:
-        known = letters[row.labeling_set_id]
-        label = known.setdefault(entities[row.key], _name_label(len(known)))
-        labeled.append(replace(row, label=label))
-    write_labeling_file(labeled, str(path), primary_key=KEY, columns=columns)
-    return list(parse_labels(path.read_bytes(), primary_key=KEY, columns=columns).rows)
+    return dict(zip(truth.column(KEY).to_pylist(), truth.column(ENTITY_ID).to_pylist(), strict=True))
 
 
 def _name_label(number: int) -> str:
@@ -211,31 +221,13 @@ def _name_label(number: int) -> str:
     return string.ascii_uppercase[place] + (str(turn + 1) if turn else "")
 
 
-def _count_pairs(groups: npt.NDArray[np.int64]) -> int:
-    _, sizes = np.unique(groups, axis=0, return_counts=True)
-    return int((sizes * (sizes - 1) // 2).sum())
-
-
 def _name_paths(directory: Path) -> dict[str, str]:
     names = {
         "the customers": "customers.parquet",
         "the truth": "truth.csv",
-        **{f"the labels of round {i}": f"labels-{i}.csv" for i in range(1, ROUNDS + 1)},
-        "the model": "model",
+        **{f"the labels of round {i}": f"labels-{i}" for i in range(1, ROUNDS + 1)},
         "the matches": "matches",
+        "the home of the server": "home",
         "these numbers": REPORT,
     }
     return {what: str(directory / name) for what, name in names.items()}
-
-
-def _describe(report: QuickstartReport, *, rows: int, seed: int) -> bytes:
-    members = {
-        "rows": rows,
-        "seed": seed,
-        "labeled_rows": report.labeled_rows,
-        "quality": vars(report.quality),
-        "evaluation": report.evaluation.to_dict(),
-        "counts": dict(report.counts),
-        "paths": dict(report.paths),
-    }
-    return json.dumps(members, indent=1, ensure_ascii=False).encode()

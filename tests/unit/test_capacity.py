@@ -96,3 +96,24 @@ def test_local_mode_takes_what_the_machine_has_and_says_what_it_cut() -> None:
         "16 cores were asked for, and 2 are used, as this machine gives no more",
         "65536 MB were asked for, and 8192 MB are used, as this machine gives no more",
     )
+
+
+def test_a_heap_that_spark_would_not_start_with_is_raised_and_told() -> None:
+    resources = size_for(Capacity(None, "G.1X", 1))
+    found, told = clamp_to_machine(resources, cores=4, memory_mb=600)
+    assert found == LocalResources(4, 512)
+    assert told[1:] == ("a heap of 270 MB would come of that, and 512 MB are used, as Spark needs them to start",)
+    found, told = clamp_to_machine(resources, cores=4, memory_mb=1138)
+    assert (found, len(told)) == (LocalResources(4, 512), 1)
+
+
+@pytest.mark.parametrize("max_capacity", [float("inf"), float("-inf"), 0.0625, 1.0, 0.0])
+def test_a_capacity_out_of_bounds_is_refused(max_capacity: float) -> None:
+    with pytest.raises(InputError, match="MaxCapacity should be"):
+        check_capacity(max_capacity, None, None)
+
+
+@pytest.mark.parametrize("worker_type", ["G.12X", "G.16X", "R.1X", "R.2X", "R.4X", "R.8X", "g.1x", ""])
+def test_a_worker_type_that_is_not_supported_is_refused_with_those_that_are(worker_type: str) -> None:
+    with pytest.raises(InputError, match=f"use one of: {', '.join(WORKER_TYPES)}."):
+        check_capacity(None, worker_type, 2)

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from glue_ml.domain.capacity import LocalResources, SparkResources
 from glue_ml.launchers.launcher import Application
 from glue_ml.launchers.spark_options import render_local
 
+APPLICATION = Application(
+    "tsk-1-1", "glue-ml EVALUATION tsk-1; rm -rf /", "/jobs/evaluation.py", ("--run-directory", "file:///a b"),
+    "file:///a b", SparkResources(1, 1, 1, 1, 1, 1, 1), {"SECRET": "x"}, {"spark.z": "1", "spark.a": "b c"},
+)  # fmt: skip
+
 
 def test_a_local_application_is_told_its_cores_its_heap_and_its_configuration() -> None:
-    application = Application(
-        "tsk-1-1", "glue-ml EVALUATION tsk-1; rm -rf /", "/jobs/evaluation.py", ("--run-directory", "file:///a b"),
-        "file:///a b", SparkResources(1, 1, 1, 1, 1, 1, 1), {"SECRET": "x"}, {"spark.z": "1", "spark.a": "b c"},
-    )  # fmt: skip
-    assert render_local(application, LocalResources(2, 512)) == [
+    assert render_local(APPLICATION, LocalResources(2, 512)) == [
         "--master", "local[2]",
         "--driver-memory", "512m",
         "--name", "glue-ml EVALUATION tsk-1; rm -rf /",
         "--conf", "spark.a=b c",
+        "--conf", "spark.driver.host=127.0.0.1",
+        "--conf", "spark.ui.enabled=false",
         "--conf", "spark.z=1",
         "/jobs/evaluation.py",
         "--run-directory", "file:///a b",
     ]  # fmt: skip
+
+
+def test_the_configuration_of_an_application_wins_over_that_of_local_mode() -> None:
+    told = render_local(replace(APPLICATION, conf={"spark.ui.enabled": "true"}), LocalResources(1, 256))
+    assert told[6:10] == ["--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=true"]
+    assert "spark.ui.enabled=false" not in told
+
+
+def test_an_application_without_arguments_ends_with_its_script() -> None:
+    told = render_local(replace(APPLICATION, arguments=(), conf={}), LocalResources(1, 256))
+    assert told[-1] == "/jobs/evaluation.py"
