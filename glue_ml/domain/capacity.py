@@ -37,6 +37,7 @@ MAX_MAX_CAPACITY = 100.0
 
 #: Of a container, the part that is Java heap. The engine's kernels run in Python workers, beside the heap.
 HEAP_SHARE = 0.45
+MIN_HEAP_MB = 512  #: Spark refuses to start with less than 450 MB.
 
 
 @dataclass(frozen=True)
@@ -123,4 +124,8 @@ def clamp_to_machine(
     if wanted_mb > memory_mb:
         cut.append(f"{wanted_mb} MB were asked for, and {memory_mb} MB are used, as this machine gives no more")
     heap, _ = split_memory(min(wanted_mb, memory_mb))
-    return LocalResources(min(wanted_cores, cores), heap), tuple(cut)
+    if heap < MIN_HEAP_MB:
+        cut.append(
+            f"a heap of {heap} MB would come of that, and {MIN_HEAP_MB} MB are used, as Spark needs them to start"
+        )
+    return LocalResources(min(wanted_cores, cores), max(heap, MIN_HEAP_MB)), tuple(cut)

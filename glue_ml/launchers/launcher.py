@@ -40,7 +40,10 @@ class Launcher(Protocol):
         ...
 
     def poll(self, handle: str) -> Observation:
-        """How an application is; GONE for one that is not known."""
+        """How an application is; GONE for one that is not known.
+
+        Also GONE where nothing tells how it ended. Nothing of it runs then: another attempt may follow at once.
+        """
         ...
 
     def cancel(self, handle: str, *, force: bool) -> None:

@@ -8,8 +8,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from glue_ml.domain.task_run import ApplicationState, Observation
 from glue_ml.errors import InputError, UnavailableError
 from glue_ml.launchers.launcher import Application
 from glue_ml.launchers.spark_options import render_local
-from glue_ml.launchers.supervisor import EXIT, PROCESS, TASK
+from glue_ml.launchers.supervisor import EXIT, MODULE, PROCESS, TASK
+from glue_ml.session import JAR_CACHE, recall_jars
 
 MARK = "GLUE_ML_APPLICATION"  #: In the environment of every process of an application: its token.
 LOG = "spark.log"
 
+_LOCAL = re.compile(r"(?:file:(?://(?:localhost)?)?)?(/.*)", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 _PACKAGE = Path(__file__).parent.parent
 _TAIL_BYTES = 4096
@@ -45,7 +48,8 @@ class LocalLauncher:
     """
 
     def __init__(self, folder: Path, *, cores: int, memory_mb: int, command: Command | None = None) -> None:
-        self._folder = folder
+        self._folder = folder.absolute()
+        self._jar_cache = folder.absolute() / "jars.json"
         self._cores = cores
         self._memory_mb = memory_mb
         self._command = command or self._submit_command
@@ -54,11 +58,14 @@ class LocalLauncher:
     def submit(self, application: Application) -> str:
         """Start an application, unless one of its token was started before; the handle is the token.
 
-        Raises InputError if Spark is not installed, UnavailableError if no process can be started.
+        Raises InputError if Spark is not installed, UnavailableError if a file cannot be written or no process started.
         """
         place = self._locate(application.token)
         if not (place / PROCESS).exists():
-            self._prepare(application, place)
+            try:
+                self._prepare(application, place)
+            except OSError as error:
+                raise UnavailableError(f"{error.filename} cannot be written: {error.strerror}") from error
             self._supervisors[application.token] = self._supervise(application, place)
         return application.token
 
@@ -67,28 +74,33 @@ class LocalLauncher:
         return token if (self._locate(token) / PROCESS).exists() else None
 
     def poll(self, handle: str) -> Observation:
-        """RUNNING while its supervisor lives, then how it ended; GONE if nothing tells."""
-        place, waiting = self._locate(handle), self._is_child(handle)
-        ended = _read(place / EXIT)
+        """RUNNING while its supervisor lives, then how it ended; GONE if nothing tells.
+
+        What a supervisor left that died before its application is ended first: another attempt may follow at once.
+        """
+        place = self._locate(handle)
+        alive = self._is_child(handle) or _find_supervisor(place) is not None
+        ended = _read(place / EXIT)  # after the look at the supervisor, whose last deed it is
         if ended is not None:
             return _tell_end(place, ended["code"])
-        if waiting or _find_supervisor(place) is not None:
+        if alive:
             return Observation(ApplicationState.RUNNING)
+        _kill(place)
         return Observation(ApplicationState.GONE, "its processes are gone")
 
     def cancel(self, handle: str, *, force: bool) -> None:
         """Ask the application's driver to end; with `force` kill every process of it, its supervisor too."""
         place = self._locate(handle)
         if force:
-            _kill(place, handle)
+            _kill(place)
             return
-        processes = list(_find_processes(place, handle))
         script = (_read(place / TASK) or {}).get("script")
         supervisor = _find_supervisor(place)
-        others = [process for process in processes if process != supervisor]
+        others = [process for process in _find_processes(place, supervisor) if process != supervisor]
         # a signal to the JVM would cut its driver off, which then could not say that it was stopped
         drivers = [process for process in others if script is not None and _runs_script(process, script)]
-        for process in drivers or others:
+        unstarted = [supervisor] if supervisor is not None and not (place / PROCESS).exists() else []
+        for process in drivers or others or unstarted:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGTERM)
 
@@ -114,7 +126,8 @@ class LocalLauncher:
 
     def _supervise(self, application: Application, place: Path) -> int:
         nowhere = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
-        command = [sys.executable, "-m", "glue_ml.launchers.supervisor", str(place)]
+        # -P: the folder that the server was started in may be anybody's, and is no place to find modules in
+        command = [sys.executable, "-P", "-m", MODULE, str(place)]
         environment = self._make_environment(application)
         try:
             return os.posix_spawn(sys.executable, command, environment, file_actions=nowhere, setsid=True)
@@ -138,14 +151,15 @@ class LocalLauncher:
         interpreter = Path(sys.executable)
         # pip's spark-submit finds Spark by the `python3` on the path
         paths = [str(interpreter.parent), *filter(None, [kept.get("PATH")])]
-        modules = [str(_PACKAGE.parent), str(_PACKAGE / "script_path"), *filter(None, [kept.get("PYTHONPATH")])]
+        inherited = filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))
+        modules = [_PACKAGE.parent, _PACKAGE / "script_path", *(Path(folder).absolute() for folder in inherited)]
         return {
             **kept,
             "PATH": os.pathsep.join(paths),
-            "PYTHONPATH": os.pathsep.join(modules),
+            "PYTHONPATH": os.pathsep.join(map(str, modules)),
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,
-            "GLUE_ML_JAR_CACHE": str(self._folder / "jars.json"),
+            JAR_CACHE: str(self._jar_cache),
             **application.environment,
             MARK: application.token,
         }
@@ -157,20 +171,32 @@ class LocalLauncher:
         resources, cut = clamp_to_machine(application.resources, cores=self._cores, memory_mb=self._memory_mb)
         for sentence in cut:
             logger.info("%s: %s", application.token, sentence)
-        return [str(Path(found.origin).parent / "bin" / "spark-submit"), *render_local(application, resources)]
+        submit = str(Path(found.origin).parent / "bin" / "spark-submit")
+        return [submit, *render_local(self._replace_packages(application), resources)]
+
+    def _replace_packages(self, application: Application) -> Application:
+        """The application with the files of its packages, where an earlier one has resolved them."""
+        conf = dict(application.conf)
+        jars = recall_jars(conf.get("spark.jars.packages", "").split(","), str(self._jar_cache))
+        if not jars:
+            return application
+        del conf["spark.jars.packages"]
+        others = filter(None, [conf.get("spark.jars")])
+        return replace(application, conf={**conf, "spark.jars": ",".join([*others, *jars])})
 
 
 def _find_local(uri: str) -> Path | None:
     """The folder that a URI names on this machine; None if it is elsewhere."""
-    if uri.startswith("file://"):
-        return Path(uri.removeprefix("file://"))
-    return None if "://" in uri else Path(uri)
+    found = _LOCAL.fullmatch(uri)
+    if found is not None:
+        return Path(found[1])
+    return None if "://" in uri else Path(uri).absolute()
 
 
 def _read(path: Path) -> Mapping[str, Any] | None:
     try:
         members: Mapping[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # a machine that lost its power may leave a file without its content
         return None
     return members
 
@@ -193,37 +219,45 @@ def _read_last_line(log: Path) -> str | None:
 
 
 def _find_supervisor(place: Path) -> psutil.Process | None:
-    """The living supervisor; its start time tells it from a later process of the same number."""
+    """The living supervisor, be it that it has not yet written down that it is."""
     told = _read(place / PROCESS)
     if told is None:
-        return None
+        return next((process for process in psutil.process_iter() if _supervises(process, place)), None)
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(told["pid"])
-        if process.create_time() == told["started"] and process.status() != psutil.STATUS_ZOMBIE:
-            return process
+        return process if _supervises(process, place) else None
     return None
 
 
-def _find_processes(place: Path, token: str) -> Iterable[psutil.Process]:
-    """Every process of an application: those of its session, and those that left it but carry its mark."""
-    told = _read(place / PROCESS) or {}
-    session = told.get("pid")
+def _supervises(process: psutil.Process, place: Path) -> bool:
+    """Whether this is the supervisor, and not a later process of its number.
+
+    Its command line tells. Start times do not: they move when the clock of the machine is set.
+    """
+    with suppress(psutil.Error):
+        command = process.cmdline()  # empty for one that has ended
+        return command[-2:-1] == [MODULE] and Path(command[-1]).name == place.name
+    return False
+
+
+def _find_processes(place: Path, supervisor: psutil.Process | None) -> Iterator[psutil.Process]:
+    """Every process of an application: those of its supervisor's session, and those that carry its mark elsewhere.
+
+    The number of a session whose supervisor has ended may be another's by now.
+    """
     for process in psutil.process_iter():
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-            if process.environ().get(MARK) == token or (session is not None and _is_in(process, session, told)):
+        with suppress(psutil.Error, OSError):
+            in_session = supervisor is not None and os.getsid(process.pid) == supervisor.pid
+            if in_session or process.environ().get(MARK) == place.name:
                 yield process
 
 
-def _is_in(process: psutil.Process, session: int, told: Mapping[str, Any]) -> bool:
-    """Whether a process is in the session; its number may be a later one's, which then began with its leader."""
-    return os.getsid(process.pid) == session and (process.pid != session or process.create_time() == told["started"])
-
-
-def _kill(place: Path, token: str) -> None:
+def _kill(place: Path) -> None:
     """Kill until none is left: one may start another while it is being looked for."""
+    supervisor = _find_supervisor(place)
     for _ in range(_KILL_ROUNDS):
         found = False
-        for process in _find_processes(place, token):
+        for process in _find_processes(place, supervisor):
             with suppress(psutil.NoSuchProcess):
                 found = process.status() != psutil.STATUS_ZOMBIE or found
                 process.kill()

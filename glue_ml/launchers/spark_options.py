@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from glue_ml.domain.capacity import LocalResources
 from glue_ml.launchers.launcher import Application
 
+#: Without these, a script that builds its own session opens Spark's pages and ports to the network, with no password.
+_LOCAL_CONF = {"spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false"}
+
 
 def render_local(application: Application, resources: LocalResources) -> list[str]:
-    """The arguments that run an application in this machine's `local[N]`, where the driver is the executor too."""
+    """The arguments that run an application in this machine's `local[N]`, where the driver is the executor too.
+
+    The application's own configuration wins over what local mode sets.
+    """
     return [
         *("--master", f"local[{resources.cores}]"),
         *("--driver-memory", f"{resources.heap_mb}m"),
         *("--name", application.name),
-        *render_conf(application),
+        *render_conf({**_LOCAL_CONF, **application.conf}),
         *render_script(application),
     ]
 
 
-def render_conf(application: Application) -> list[str]:
-    """The application's own Spark configuration, sorted by name."""
-    return [part for name, value in sorted(application.conf.items()) for part in ("--conf", f"{name}={value}")]
+def render_conf(conf: Mapping[str, str]) -> list[str]:
+    """Spark configuration, sorted by name."""
+    return [part for name, value in sorted(conf.items()) for part in ("--conf", f"{name}={value}")]
 
 
 def render_script(application: Application) -> list[str]:

@@ -15,33 +15,34 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from glue_ml import storage
 from glue_ml.errors import GlueMLError
 
 TASK, PROCESS, EXIT = "task.json", "process.json", "exit.json"
+MODULE = "glue_ml.launchers.supervisor"  #: What `python -m` is told; a supervisor is known by it and its folder.
 
 
 def main(folder: Path) -> int:
     """Run the task of `folder` to its end; do nothing if another supervisor has it."""
     os.umask(0o077)
+    os.chdir(folder)  # what Spark and scripts leave beside them, and find modules in, is the application's alone
     task = json.loads((folder / TASK).read_bytes())
     if not _take(folder):
         return 0
     with Path(task["log"]).open("ab") as log:
         code = _run(task, log)
-    if task["upload"] is not None:
-        with suppress(GlueMLError):  # how it ended must be told, wherever its log is
-            storage.write_bytes(task["upload"], Path(task["log"]).read_bytes())
-    _write(folder, EXIT, {"code": code})
+    try:
+        if task["upload"] is not None:
+            with suppress(GlueMLError):  # how it ended must be told, wherever its log is
+                storage.write_bytes(task["upload"], Path(task["log"]).read_bytes())
+    finally:
+        _write(folder, EXIT, {"code": code})
     return 0
 
 
 def _take(folder: Path) -> bool:
     """Make this process the application's supervisor; a link is made by one process only."""
-    here = psutil.Process()
-    draft = _draft(folder, PROCESS, {"pid": here.pid, "started": here.create_time()})
+    draft = _draft(folder, PROCESS, {"pid": os.getpid()})
     try:
         os.link(draft, folder / PROCESS)
     except FileExistsError:
