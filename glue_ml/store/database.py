@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.engine = _create_engine(url, pool_size)
+        # SQLite's writers sleep ever longer while they wait; those of this process rather stand in line
+        self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -42,7 +45,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is committed at the end of the block, or rolled back whole if the block raises."""
-        with _translated(), self.engine.connect() as connection:
+        with _take(self._turn), _translated(), self.engine.connect() as connection:
             connection.info["immediate"] = True
             try:
                 with connection.begin():
@@ -121,6 +124,19 @@ def _configure_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("immediate") else "BEGIN")
+
+
+@contextmanager
+def _take(turn: threading.Lock | None) -> Iterator[None]:
+    if turn is None:
+        yield
+        return
+    if not turn.acquire(timeout=_BUSY_SECONDS):
+        raise UnavailableError(f"The store did not answer: another change has held it for {_BUSY_SECONDS} s")
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 @contextmanager

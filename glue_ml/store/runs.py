@@ -11,7 +11,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    RowMapping,
     and_,
     delete,
     func,
@@ -29,7 +28,8 @@ from glue_ml.domain.transform import Capacity
 from glue_ml.store.schema import run_events
 from glue_ml.store.schema import runs as table
 
-_RUN_COLUMNS = [f.name for f in fields(Run) if f.name != "capacity"] + [f.name for f in fields(Capacity)]
+_CAPACITY_COLUMNS = [f.name for f in fields(Capacity)]
+_RUN_COLUMNS = [f.name for f in fields(Run) if f.name != "capacity"] + _CAPACITY_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,14 @@ def list_job_runs(connection: Connection, job_name: str, page: Page) -> list[Run
 def list_unreleased(connection: Connection) -> list[Run]:
     """Every run that a scheduler still has something to do with, the oldest first."""
     query = select(*_columns()).where(~table.c.released).order_by(table.c.started_on, table.c.run_id)
-    return [_from_row(row) for row in connection.execute(query).mappings()]
+    return [_from_row(row) for row in connection.execute(query)]
 
 
 def list_claimable(connection: Connection, *, owner: str, now: datetime) -> list[Run]:
     """Those of `list_unreleased` that are not claimed by another than `owner`."""
     query = select(*_columns()).where(~table.c.released, _is_free(owner, now))
     query = query.order_by(table.c.started_on, table.c.run_id)
-    return [_from_row(row) for row in connection.execute(query).mappings()]
+    return [_from_row(row) for row in connection.execute(query)]
 
 
 def count_launched(connection: Connection) -> int:
@@ -127,14 +127,14 @@ def has_unreleased(connection: Connection, transform_id: str) -> bool:
 def list_active_of(connection: Connection, transform_id: str) -> list[Run]:
     """The active runs of a transform."""
     query = select(*_columns()).where(table.c.transform_id == transform_id, table.c.status.in_(ACTIVE))
-    return [_from_row(row) for row in connection.execute(query).mappings()]
+    return [_from_row(row) for row in connection.execute(query)]
 
 
 def list_ended_before(connection: Connection, moment: datetime, limit: int) -> list[Run]:
     """Runs that ended and were released before a moment, the oldest first: those that may be forgotten."""
     query = select(*_columns()).where(table.c.released, table.c.completed_on < moment)
     query = query.order_by(table.c.completed_on).limit(limit)
-    return [_from_row(row) for row in connection.execute(query).mappings()]
+    return [_from_row(row) for row in connection.execute(query)]
 
 
 def claim_run(connection: Connection, run_id: str, *, owner: str, now: datetime, until: datetime) -> bool:
@@ -194,7 +194,7 @@ def delete_runs(connection: Connection, run_ids: Iterable[str]) -> None:
 def list_runs_of(connection: Connection, transform_id: str) -> list[Run]:
     """All runs of a transform."""
     query = select(*_columns()).where(table.c.transform_id == transform_id)
-    return [_from_row(row) for row in connection.execute(query).mappings()]
+    return [_from_row(row) for row in connection.execute(query)]
 
 
 def _is_free(owner: str, now: datetime) -> ColumnElement[bool]:
@@ -206,7 +206,7 @@ def _columns() -> list[ColumnElement[Any]]:
 
 
 def _find(connection: Connection, condition: ColumnElement[bool]) -> Run | None:
-    row = connection.execute(select(*_columns()).where(condition)).mappings().one_or_none()
+    row = connection.execute(select(*_columns()).where(condition)).one_or_none()
     return None if row is None else _from_row(row)
 
 
@@ -217,7 +217,7 @@ def _list(connection: Connection, conditions: list[ColumnElement[bool]], page: P
         conditions.append(position < page.after if page.descending else position > page.after)
     order = [key.desc() if page.descending else key.asc() for key in keys]
     query = select(*_columns()).where(and_(true(), *conditions)).order_by(*order).limit(page.limit)
-    return [_from_row(row) for row in connection.execute(query).mappings()]
+    return [_from_row(row) for row in connection.execute(query)]
 
 
 def _conditions(wanted: RunFilter) -> list[ColumnElement[bool]]:
@@ -270,9 +270,9 @@ def _to_row(run: Run) -> dict[str, Any]:
     return {**members, **vars(run.capacity), "properties": dict(run.properties)}
 
 
-def _from_row(row: RowMapping) -> Run:
-    members = dict(row)
-    capacity = Capacity(**{f.name: members.pop(f.name) for f in fields(Capacity)})
+def _from_row(row: Row[Any]) -> Run:
+    members = dict(zip(_RUN_COLUMNS, row, strict=True))  # by place: a page of 1,000 rows feels what names cost
+    capacity = Capacity(**{name: members.pop(name) for name in _CAPACITY_COLUMNS})
     members["status"] = RunStatus(members["status"])
     members["task_type"] = None if members["task_type"] is None else TaskType(members["task_type"])
     return Run(capacity=capacity, **members)
