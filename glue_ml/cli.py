@@ -94,11 +94,15 @@ def describe(
     """Find the rows of a table that mean the same thing, on any Spark.
 
     \b
-    See it work on made-up customers, in a minute or two:
+    See it work on made-up customers, in a few minutes:
         glue-ml quickstart
 
     \b
-    Match a table of your own, without labels at first:
+    Serve the AWS Glue API, to boto3, the AWS CLI, Terraform and other SDKs:
+        glue-ml serve
+
+    \b
+    Match a table of your own without a server, without labels at first:
         glue-ml match customers.csv --key id --output matches
 
     \b
