@@ -204,7 +204,8 @@ def _read(path: Path) -> Mapping[str, Any] | None:
 def _tell_end(place: Path, code: int) -> Observation:
     if code == 0:
         return Observation(ApplicationState.SUCCEEDED)
-    ended = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
+    names = {number.value: number.name for number in signal.Signals}  # real-time signals have none
+    ended = f"exit code {code}" if code >= 0 else f"ended by {names.get(-code, f'signal {-code}')}"
     task = _read(place / TASK)
     line = None if task is None else _read_last_line(Path(task["log"]))
     return Observation(ApplicationState.FAILED, ended if line is None else f"{ended}, its log ends: {line}")
