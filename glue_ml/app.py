@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -134,6 +135,7 @@ def open_server(settings: Settings, *, with_scheduler: bool = True) -> Iterator[
         if with_scheduler:
             threads.append(stack.enter_context(_run_scheduler(make_scheduler(settings, database, endpoint))))
         threads.append(stack.enter_context(_run_uvicorn(api, settings, listener)))
+        stack.enter_context(_spare_collector())
         yield endpoint
 
 
@@ -305,6 +307,20 @@ def _run_scheduler(scheduler: Scheduler) -> Iterator[_Worker]:
         stop.set()
         thread.join()
         scheduler.close()
+
+
+@contextmanager
+def _spare_collector() -> Iterator[None]:
+    """Keep what was loaded at the start out of every later garbage collection.
+
+    The API's model alone is 100,000 objects, and looking through them held requests up for 60 ms now and then.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

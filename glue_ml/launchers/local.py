@@ -149,12 +149,14 @@ class LocalLauncher:
         """This process's environment without its secrets, and what the application is to find in its own."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("GLUE_ML_") and k != "SPARK_HOME"}
         interpreter = Path(sys.executable)
-        # pip's spark-submit finds Spark by the `python3` on the path
+        spark = _find_spark()
+        # what of Spark looks for itself does so by the `python3` on the path
         paths = [str(interpreter.parent), *filter(None, [kept.get("PATH")])]
         inherited = filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))
         modules = [_PACKAGE.parent, _PACKAGE / "script_path", *(Path(folder).absolute() for folder in inherited)]
         return {
             **kept,
+            **({} if spark is None else {"SPARK_HOME": str(spark)}),  # else spark-submit starts Python to find it
             "PATH": os.pathsep.join(paths),
             "PYTHONPATH": os.pathsep.join(map(str, modules)),
             "PYSPARK_PYTHON": sys.executable,
@@ -165,13 +167,13 @@ class LocalLauncher:
         }
 
     def _submit_command(self, application: Application) -> list[str]:
-        found = find_spec("pyspark")
-        if found is None or found.origin is None:
+        spark = _find_spark()
+        if spark is None:
             raise InputError("PySpark is not installed; install it with: pip install 'pyspark>=4.1,<4.2'")
         resources, cut = clamp_to_machine(application.resources, cores=self._cores, memory_mb=self._memory_mb)
         for sentence in cut:
             logger.info("%s: %s", application.token, sentence)
-        submit = str(Path(found.origin).parent / "bin" / "spark-submit")
+        submit = str(spark / "bin" / "spark-submit")
         return [submit, *render_local(self._replace_packages(application), resources)]
 
     def _replace_packages(self, application: Application) -> Application:
@@ -183,6 +185,12 @@ class LocalLauncher:
         del conf["spark.jars.packages"]
         others = filter(None, [conf.get("spark.jars")])
         return replace(application, conf={**conf, "spark.jars": ",".join([*others, *jars])})
+
+
+def _find_spark() -> Path | None:
+    """The folder of the Spark that PySpark brings; None if it is not installed."""
+    found = find_spec("pyspark")
+    return None if found is None or found.origin is None else Path(found.origin).parent
 
 
 def _find_local(uri: str) -> Path | None:

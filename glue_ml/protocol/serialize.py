@@ -6,13 +6,16 @@ import base64
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from glue_ml.protocol.model import Service
+
+Writer = Callable[[Any], Any]
 
 logger = logging.getLogger(__name__)
 
@@ -46,47 +49,72 @@ def _dump(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
-def _write(shape: Shape, value: Any) -> Any:
+@cache
+def _writer_of(shape: Shape) -> Writer:
+    """How values of a shape are written; found once, as a page holds thousands of them."""
     if isinstance(shape, StructureShape):
-        return value if shape.is_document_type else _write_structure(shape, value)
+        return _keep if shape.is_document_type else partial(_write_structure, shape)
     if isinstance(shape, ListShape):
-        return [_write(shape.member, one) for one in value if one is not None]
+        return partial(_write_list, _writer_of(shape.member))
     if isinstance(shape, MapShape):
-        inner = shape.value
-        return {str(key): _write(inner, one) for key, one in value.items() if one is not None}
-    return _write_scalar(shape.type_name, value)
+        return partial(_write_map, _writer_of(shape.value))
+    return _SCALARS.get(shape.type_name, str)
+
+
+@cache
+def _members_of(shape: StructureShape) -> Mapping[str, tuple[str, Writer]]:
+    """By member: its name on the wire, and how it is written."""
+    members = shape.members.items()
+    return {name: (member.serialization.get("name", name), _writer_of(member)) for name, member in members}
 
 
 def _write_structure(shape: StructureShape, members: Mapping[str, Any]) -> dict[str, Any]:
-    told = {}
+    known, told = _members_of(shape), {}
     for name, value in members.items():
         if value is None:
             continue
-        if name not in shape.members:
+        if name not in known:
             logger.warning("%s has no member %s: it is not sent", shape.name, name)
             continue
-        member = shape.members[name]
-        told[member.serialization.get("name", name)] = _write(member, value)
+        wire_name, write = known[name]
+        told[wire_name] = write(value)
     return told
 
 
-def _write_scalar(kind: str, value: Any) -> Any:
-    match kind:
-        case "timestamp":
-            return round(value.timestamp(), 3) if isinstance(value, datetime) else value
-        case "float" | "double":
-            return _write_number(float(value))
-        case "integer" | "long":
-            return int(value)
-        case "blob":
-            return base64.b64encode(value).decode("ascii")
-        case "boolean":
-            return bool(value)
-        case _:
-            return str(value)
+def _write_list(write: Writer, values: Iterable[Any]) -> list[Any]:
+    return [write(one) for one in values if one is not None]
 
 
-def _write_number(value: float) -> float | str:
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+def _write_map(write: Writer, members: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): write(one) for key, one in members.items() if one is not None}
+
+
+def _keep(value: Any) -> Any:
+    return value
+
+
+def _write_time(value: Any) -> Any:
+    return round(value.timestamp(), 3) if isinstance(value, datetime) else value
+
+
+def _write_blob(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _write_number(value: Any) -> float | str:
+    number = float(value)
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+#: By the type of a shape; anything else is text.
+_SCALARS: Mapping[str, Writer] = {
+    "timestamp": _write_time,
+    "float": _write_number,
+    "double": _write_number,
+    "integer": int,
+    "long": int,
+    "blob": _write_blob,
+    "boolean": bool,
+}
