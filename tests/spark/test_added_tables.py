@@ -55,11 +55,11 @@ def test_delimited_text_is_read_cell_by_cell(
 
 
 def test_a_folder_of_json_lines_is_read_as_text(spark: SparkSession, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('{"id": 1, "score": 0.50, "name": "Ann"}\n', encoding="utf-8")
+    (tmp_path / "a.json").write_text('{"id": 1, "score": 0.5, "name": "Ann"}\n', encoding="utf-8")
     (tmp_path / "b.json").write_text('{"id": "2", "tags": ["x"]}\n{"id": 3, "name": null}\n', encoding="utf-8")
     rows = sorted(read_added(spark, tmp_path), key=lambda row: str(row["id"]))
     assert rows == [
-        {"id": "1", "score": "0.50", "name": "Ann", "tags": None},
+        {"id": "1", "score": "0.5", "name": "Ann", "tags": None},
         {"id": "2", "score": None, "name": None, "tags": '["x"]'},
         {"id": "3", "score": None, "name": None, "tags": None},
     ]
