@@ -188,6 +188,7 @@ def _learn(
         enforce_provided_labels=tuning.enforce_labels,
         seed=tuning.seed,
         progress=bar.tell,
+        reuse_prepared=True,
     )
     return find.fit(df, labels)
 

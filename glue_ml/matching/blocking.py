@@ -90,6 +90,11 @@ class BlockingIndex:
         )
 
     @property
+    def rows(self) -> int:
+        """The number of records."""
+        return int(self.views[0].matrix.shape[0])
+
+    @property
     def size_bytes(self) -> int:
         """Memory of the index on a worker, inverted copies included."""
         arrays = [a for v in self.views for a in (v.matrix.data, v.matrix.indices, v.matrix.indptr)]
@@ -275,6 +280,14 @@ def look_up_context(
     return merge_context(
         lists.score[place], lists.rank[place], lists.ratio[place], listed, lists.views[place] * listed, budget
     )
+
+
+def list_pairs(index: BlockingIndex) -> tuple[Rows, Rows, npt.NDArray[np.float32]]:
+    """Return all candidate pairs of a table in row order: lo, hi (lo < hi) and their CONTEXT features."""
+    lists = list_candidates(index, np.arange(index.rows))
+    low, high = np.minimum(lists.row, lists.other), np.maximum(lists.row, lists.other)
+    lo, hi = np.divmod(np.unique(low * np.int64(index.rows) + high), np.int64(max(index.rows, 1)))
+    return lo, hi, look_up_context(lists, lo, hi, budget=index.budget)
 
 
 def _find(ordered: Rows, order: Rows, wanted: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:

@@ -22,7 +22,7 @@ from glue_ml.matching.comparison import FeatureName
 from glue_ml.matching.evaluation import Evaluation
 from glue_ml.matching.labeling import choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
-from glue_ml.matching.pipeline import Blocked, Plan, choose_plan
+from glue_ml.matching.pipeline import Blocked, Candidates, choose_plan, open_candidates
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, score_edges, score_pool
@@ -92,6 +92,8 @@ class FindMatches:
     enforce_provided_labels: whether the output must agree with the labels.
     seed: the same table, labels and seed give the same output on any number of partitions.
     progress: called with (stage, stages done, stages in all).
+    reuse_prepared: whether the model's first run on the very DataFrame it was fitted to goes on from what `fit` read
+        and blocked; for a table that does not change in between.
 
     An existing SparkSession is used as it is: never stopped, never reconfigured.
     """
@@ -105,6 +107,7 @@ class FindMatches:
         enforce_provided_labels: bool = False,
         seed: int = 0,
         progress: Progress | None = None,
+        reuse_prepared: bool = False,
     ) -> None:
         self.primary_key = primary_key
         self.precision_recall_tradeoff = precision_recall_tradeoff
@@ -112,6 +115,7 @@ class FindMatches:
         self.enforce_provided_labels = enforce_provided_labels
         self.seed = seed
         self.progress = progress
+        self.reuse_prepared = reuse_prepared
 
     def fit(self, df: DataFrame, labels: DataFrame | Sequence[LabeledRow] | None = None) -> FindMatchesModel:
         """Learn from the table `df` and, where given, `labels` (labeling_set_id, label and the primary key).
@@ -127,14 +131,18 @@ class FindMatches:
         with stages.run("block"):
             blocked = Blocked(records, build_index(records, choose_budget(self.accuracy_cost_tradeoff)))
         with stages.run("compare"):
-            counts = count_candidate_patterns(df.sparkSession, blocked)
+            candidates = open_candidates(df.sparkSession, blocked)
+            counts = count_candidate_patterns(candidates)
             unsupervised = fit_unsupervised(records, counts, seed=self.seed)
         with stages.run("learn"):
             model = MatchModel(settings, records.profiles, unsupervised)
             if labels is not None:
                 rows = _labeled_rows(labels, primary_key=self.primary_key)
                 model = model.with_learned(learn(model, records, blocked.index, rows))
-        return FindMatchesModel(model, progress=self.progress)
+        fitted = FindMatchesModel(model, progress=self.progress)
+        if self.reuse_prepared and model.source_column is None:  # with one, a model blocks in another way
+            fitted._prepared = (df, candidates)
+        return fitted
 
     def _settings(self) -> Settings:
         return Settings(
@@ -152,6 +160,7 @@ class FindMatchesModel:
     def __init__(self, model: MatchModel, *, progress: Progress | None = None) -> None:
         self.model_ = model
         self.progress = progress
+        self._prepared: tuple[DataFrame, Candidates] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -204,15 +213,16 @@ class FindMatchesModel:
         primary_key = self.settings.primary_key
         check_table(df, primary_key=primary_key, reserved=(MATCH_ID, CONFIDENCE) if scores else (MATCH_ID,))
         stages = _Stages(MATCH_STAGES, self.progress)
-        blocked, plan = self._block(df, stages)
+        candidates = self._block(df, stages)
+        records, plan = candidates.blocked.records, choose_plan(candidates.blocked.index)
         with stages.run("score candidate pairs"):
-            edges, candidates = score_edges(df.sparkSession, blocked, self.model_)
+            edges, pairs = score_edges(candidates, self.model_)
         with stages.run("cluster"):
-            clustering = self._cluster(blocked.records, edges)
+            clustering = self._cluster(records, edges)
         with stages.run("attach match ids"):
-            groups = _groups_table(blocked.records, clustering, scores=scores)
+            groups = _groups_table(records, clustering, scores=scores)
             matches = attach_groups(df, groups, primary_key=primary_key)
-        counts = {"candidate_pairs": candidates, "labeled_rows": self.label_count_, **_count_groups(clustering)}
+        counts = {"candidate_pairs": pairs, "labeled_rows": self.label_count_, **_count_groups(clustering)}
         return MatchResult(matches, counts, plan.to_dict(), stages.seconds)
 
     def labeling_sets(self, df: DataFrame, *, rows: int = 100, seed: int | None = None) -> DataFrame:
@@ -222,16 +232,17 @@ class FindMatchesModel:
         """
         check_table(df, primary_key=self.settings.primary_key, reserved=LABEL_COLUMNS)
         stages = _Stages(LABEL_STAGES, self.progress)
-        blocked, _ = self._block(df, stages)
+        candidates = self._block(df, stages)
+        records = candidates.blocked.records
         with stages.run("score candidate pairs"):
-            pool = score_pool(df.sparkSession, blocked, self.model_)
+            pool = score_pool(candidates, self.model_)
         with stages.run("choose labelling sets"):
             seed = self.settings.seed + self.label_count_ if seed is None else seed
             labels = () if self.model_.learned is None else self.model_.learned.labels
-            known = blocked.records.find_rows([row.key for row in labels])
+            known = records.find_rows([row.key for row in labels])
             groups = choose_neighbourhoods(pool, rows=rows, excluded=known[known >= 0], seed=seed)
             sets = deal_sets(groups, sets=max(1, round(rows / SET_ROWS)), seed=seed)
-            return lay_out_sets(df, _name_sets(blocked.records, sets), primary_key=self.settings.primary_key)
+            return lay_out_sets(df, _name_sets(records, sets), primary_key=self.settings.primary_key)
 
     def save(self, uri: str) -> None:
         """Write the model below `uri` (a folder; local or S3) as JSON and Parquet."""
@@ -242,15 +253,19 @@ class FindMatchesModel:
         """Read a model that `save` wrote. Raises NotFoundError or InputError."""
         return cls(load_model(uri))
 
-    def _block(self, df: DataFrame, stages: _Stages) -> tuple[Blocked, Plan]:
+    def _block(self, df: DataFrame, stages: _Stages) -> Candidates:
+        """Return the candidate pairs of `df`; those that `fit` has at hand where it learned from the same table."""
         with stages.run("read the table"):
+            prepared, self._prepared = self._prepared, None
+            if prepared is not None and prepared[0] is df:
+                return prepared[1]
             columns = [profile.name for profile in self.profiles_]
             table = read_rows(df, primary_key=self.settings.primary_key, columns=columns)
             records = prepare_records(table, self.profiles_)
         with stages.run("block"):
             budget = choose_budget(self.settings.accuracy_cost_tradeoff)
             index = build_index(records, budget, source=self.model_.source_column)
-        return Blocked(records, index), choose_plan(index)
+        return open_candidates(df.sparkSession, Blocked(records, index))
 
     def _cluster(self, records: Records, edges: pa.Table) -> Clustering:
         def score_pairs(lo: Rows, hi: Rows) -> npt.NDArray[np.float64]:

@@ -93,9 +93,8 @@ class MatchModel:
         tradeoff = self.settings.precision_recall_tradeoff
         return float(np.clip(0.5 if tradeoff is None else tradeoff, 0.01, 0.99))
 
-    def measure(self, records: Records, left: Rows, right: Rows, context: Feature) -> Feature:
-        """Return all features of the pairs: compared, the unsupervised log-odds, and the given context."""
-        compared = compare(records, left, right)
+    def measure(self, compared: Feature, context: Feature) -> Feature:
+        """Return all features of the pairs: `compared` (see `compare`), the unsupervised log-odds, and `context`."""
         log_odds = self.unsupervised.log_odds(compared, self.profiles)[:, None]
         return np.hstack([compared, log_odds.astype(np.float32), context])
 
@@ -109,7 +108,7 @@ class MatchModel:
     def plain_probability(self, records: Records, left: Rows, right: Rows) -> Scores:
         """Return the probability of pairs that blocking may never have proposed: their context is unknown."""
         nothing = np.zeros((len(left), len(CONTEXT)), dtype=np.float32)
-        features = self.measure(records, left, right, nothing)
+        features = self.measure(compare(records, left, right), nothing)
         return _unsupervised_probability(features) if self.learned is None else self.learned.plain.probability(features)
 
     @property

@@ -1,26 +1,32 @@
-"""The steps of a run on Spark: propose candidate pairs, meet both sides' lists, score.
+"""The candidate pairs of a run, and how they are asked: each question is answered batch by batch, then merged.
 
-Each step is a plain function DataFrame -> DataFrame, listed with what it costs. One *logical* blocking (blocking.py)
-may be carried out by several *physical* plans; `choose_plan` says which and why. Today there is one: the prepared
-records and the blocking index are built on the driver and shipped to every worker.
+One *logical* blocking (blocking.py) may be carried out by several *physical* plans; `choose_plan` says which and why.
+A small table is blocked and compared on the driver, because starting Spark's Python workers takes longer than the
+work; of a larger one the prepared records and the blocking index are shipped to every worker. The answers are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glue_ml.matching.blocking import CONTEXT, BlockingIndex, list_candidates, unlisted_rank
+from glue_ml.matching.blocking import CONTEXT, BlockingIndex, list_candidates, list_pairs, unlisted_rank
+from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.records import Records
+from glue_ml.matching.table import collect_arrow
 
 T = TypeVar("T")
+Rows = npt.NDArray[np.int64]
 
+DRIVER_ROWS = 20_000  #: Up to so many rows the driver does the work itself.
 ROWS_PER_TASK = 5_000  #: Rows whose candidates one task lists; small enough to spread, large enough to amortise.
 PAIRS_PER_BATCH = 50_000  #: Pairs compared at once: the larger the batch, the fewer distinct values are compared twice.
 
@@ -35,13 +41,6 @@ class Step:
     checkpoints: bool = False
 
 
-STEPS = (
-    Step("list candidates", shuffles=False),
-    Step("meet both sides", shuffles=True),
-    Step("score pairs", shuffles=False),
-)
-
-
 @dataclass(frozen=True)
 class Plan:
     """The physical plan of the blocking, for `result.json`."""
@@ -51,17 +50,115 @@ class Plan:
     index_bytes: int
     top_k: int
     work_per_record: int
+    steps: tuple[Step, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan, with the steps it consists of, as JSON members."""
-        return {**asdict(self), "steps": [asdict(step) for step in STEPS]}
+        return asdict(self) | {"steps": [asdict(step) for step in self.steps]}
 
 
 def choose_plan(index: BlockingIndex) -> Plan:
     """Choose how the blocking is carried out."""
-    size = index.size_bytes
-    reason = f"the index takes {size / 2**20:.1f} MiB and is shipped to every worker"
-    return Plan("shipped", reason, size, index.budget.top_k, index.budget.work_per_record)
+    rows, size = index.rows, index.size_bytes
+    here = rows <= DRIVER_ROWS
+    if here:
+        name, reason = "driver", f"{rows:,} rows are compared on the driver sooner than workers would start"
+    else:
+        name, reason = "shipped", f"the index takes {size / 2**20:.1f} MiB and is shipped to every worker"
+    steps = (
+        Step("list candidates", shuffles=False),
+        Step("meet both sides", shuffles=not here),
+        Step("score pairs", shuffles=False),
+    )
+    return Plan(name, reason, size, index.budget.top_k, index.budget.work_per_record, steps)
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The prepared records of a run and their index."""
+
+    records: Records
+    index: BlockingIndex
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Some candidate pairs: row numbers lo < hi, and their CONTEXT (pairs x features)."""
+
+    records: Records
+    lo: Rows
+    hi: Rows
+    context: Feature
+
+    @cached_property
+    def compared(self) -> Feature:
+        """The features of comparing the records (pairs x features); computed once."""
+        return compare(self.records, self.lo, self.hi)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to find out from all candidate pairs.
+
+    `answer` turns a batch into a table of `schema` (Spark's DDL), `merge` turns the tables of some batches, end to end,
+    into one of the same schema. How the pairs fall into batches must not matter to the merged answer.
+    """
+
+    answer: Callable[[PairBatch], pa.Table]
+    merge: Callable[[pa.Table], pa.Table]
+    schema: str
+
+
+class Candidates(Protocol):
+    """The candidate pairs of a run, wherever they are."""
+
+    @property
+    def blocked(self) -> Blocked:
+        """The records and the index they come from."""
+
+    def ask(self, question: Question) -> pa.Table:
+        """Return the merged answer over all candidate pairs."""
+
+
+def open_candidates(spark: SparkSession, blocked: Blocked) -> Candidates:
+    """Return the candidate pairs of `blocked` by the plan that `choose_plan` chooses."""
+    if choose_plan(blocked.index).name == "driver":
+        return DriverCandidates(blocked)
+    return SparkCandidates(spark, blocked)
+
+
+@dataclass(frozen=True)
+class DriverCandidates:
+    """Candidate pairs in this process; they are listed and compared once, whatever is asked of them."""
+
+    blocked: Blocked
+
+    @cached_property
+    def batches(self) -> tuple[PairBatch, ...]:
+        """All candidate pairs in row order."""
+        lo, hi, context = list_pairs(self.blocked.index)
+        parts = [slice(start, start + PAIRS_PER_BATCH) for start in range(0, max(len(lo), 1), PAIRS_PER_BATCH)]
+        return tuple(PairBatch(self.blocked.records, lo[part], hi[part], context[part]) for part in parts)
+
+    def ask(self, question: Question) -> pa.Table:
+        """Return the merged answer over all candidate pairs."""
+        return question.merge(pa.concat_tables([question.answer(batch) for batch in self.batches]))
+
+
+@dataclass(frozen=True)
+class SparkCandidates:
+    """Candidate pairs on Spark; every question blocks and compares anew, and merges within a task before collecting."""
+
+    spark: SparkSession
+    blocked: Blocked
+
+    def ask(self, question: Question) -> pa.Table:
+        """Return the merged answer over all candidate pairs. Cost: one Spark job."""
+        shipped = Shipped(self.spark, self.blocked)
+        pairs = propose_pairs(self.spark, shipped, rows=len(self.blocked.records))
+        answers = collect_arrow(pairs.mapInArrow(_ask_task(shipped, question), question.schema))
+        shipped.release()
+        return question.merge(answers)
 
 
 class Shipped(Generic[T]):
@@ -87,16 +184,7 @@ class Shipped(Generic[T]):
             self._broadcast.unpersist()
 
 
-@dataclass(frozen=True)
-class Blocked:
-    """The prepared records of a run and their index."""
-
-    records: Records
-    index: BlockingIndex
-
-
 _LISTED = "lo long, hi long, score float, rank int, ratio float, views tinyint"
-_PAIRS = ("lo", "hi", *CONTEXT)
 
 
 def propose_pairs(spark: SparkSession, blocked: Shipped[Blocked], *, rows: int) -> DataFrame:
@@ -140,21 +228,19 @@ def _meet(listed: DataFrame, *, unlisted: int, partitions: int) -> DataFrame:
     )
 
 
-PairFunction = Callable[
-    ["Records", "np.ndarray[Any, Any]", "np.ndarray[Any, Any]", "np.ndarray[Any, Any]"], pa.RecordBatch
-]
-
-
-def map_pairs(pairs: DataFrame, blocked: Shipped[Blocked], function: PairFunction, schema: str) -> DataFrame:
-    """Apply `function(records, lo, hi, context) -> batch` to large batches of candidate pairs. No shuffle."""
-
+def _ask_task(
+    shipped: Shipped[Blocked], question: Question
+) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        records = blocked.value.records
-        for batch in _rebatch(batches, PAIRS_PER_BATCH):
-            context = np.stack([batch.column(name).to_numpy() for name in CONTEXT], axis=-1).astype(np.float32)
-            yield function(records, batch.column("lo").to_numpy(), batch.column("hi").to_numpy(), context)
+        records, answers = shipped.value.records, []
+        for table in _rebatch(batches, PAIRS_PER_BATCH):
+            context = np.stack([table.column(name).to_numpy() for name in CONTEXT], axis=-1).astype(np.float32)
+            lo, hi = table.column("lo").to_numpy(), table.column("hi").to_numpy()
+            answers.append(question.answer(PairBatch(records, lo, hi, context)))
+        if answers:
+            yield from question.merge(pa.concat_tables(answers)).to_batches()
 
-    return pairs.select(*_PAIRS).mapInArrow(run, schema)
+    return run
 
 
 def _rebatch(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

@@ -55,6 +55,7 @@ def make_find_matches(spec: JobSpec, progress: Progress) -> FindMatches:
         enforce_provided_labels=spec.enforce_provided_labels,
         seed=spec.seed,
         progress=progress,
+        reuse_prepared=True,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run asks of its candidate pairs on Spark: how they agree, which are matches, which are worth labelling."""
+"""What a run asks of its candidate pairs: how they agree, which are matches, which are worth labelling."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from glue_ml.matching.agreement import choose_columns, code_patterns
 from glue_ml.matching.blocking import CONTEXT
 from glue_ml.matching.clustering import ClusterOptions
-from glue_ml.matching.comparison import Feature, compare
+from glue_ml.matching.comparison import Feature
 from glue_ml.matching.labeling import PairPool
 from glue_ml.matching.model import MatchModel
-from glue_ml.matching.pipeline import Blocked, Shipped, map_pairs, propose_pairs
-from glue_ml.matching.records import Records
-from glue_ml.matching.table import collect_arrow
+from glue_ml.matching.pipeline import Candidates, PairBatch, Question
 from glue_ml.matching.unsupervised import TAIL_RANK, PatternCounts
 
 Rows = npt.NDArray[np.int64]
@@ -28,74 +24,77 @@ POOL_PAIRS = 20_000  #: Most promising pairs of each kind brought to the driver 
 _POOL = ["lo", "hi", "probability", "disagreement", "coverage", "scatter"]
 
 
-def count_candidate_patterns(spark: SparkSession, blocked: Blocked) -> PatternCounts:
-    """Count the agreement patterns of all candidate pairs: one Spark job, a few thousand rows collected."""
-    width = len(choose_columns(blocked.records.profiles))
-    if width == 0 or len(blocked.records) < 2:
-        nothing = np.zeros(0, dtype=np.int64)
-        return PatternCounts(np.zeros((0, width), dtype=np.int8), nothing, nothing)
-    shipped = Shipped(spark, blocked)
+def count_candidate_patterns(candidates: Candidates) -> PatternCounts:
+    """Count the agreement patterns of all candidate pairs."""
+    profiles = candidates.blocked.records.profiles
+    width = len(choose_columns(profiles))
 
-    def code(records: Records, lo: Rows, hi: Rows, context: Feature) -> pa.RecordBatch:
-        patterns = code_patterns(compare(records, lo, hi), records.profiles)
-        distinct, place, pairs = np.unique(patterns, axis=0, return_inverse=True, return_counts=True)
-        in_tail = context[:, CONTEXT.index("best_rank")] >= TAIL_RANK
+    def code(batch: PairBatch) -> pa.Table:
+        distinct, place, pairs = np.unique(
+            code_patterns(batch.compared, profiles), axis=0, return_inverse=True, return_counts=True
+        )
+        in_tail = batch.context[:, CONTEXT.index("best_rank")] >= TAIL_RANK
         tail = np.bincount(place.ravel(), weights=in_tail, minlength=len(distinct)).astype(np.int64)
         packed = pa.array([row.tobytes() for row in distinct], pa.binary())
-        return pa.RecordBatch.from_arrays([packed, pa.array(pairs), pa.array(tail)], names=["pattern", "pairs", "tail"])
+        return pa.table({"pattern": packed, "pairs": pairs.astype(np.int64), "tail": tail})
 
-    candidates = propose_pairs(spark, shipped, rows=len(blocked.records))
-    coded = map_pairs(candidates, shipped, code, "pattern binary, pairs long, tail long")
-    counted = collect_arrow(coded.groupBy("pattern").agg(F.sum("pairs"), F.sum("tail"))).sort_by("pattern")
-    shipped.release()
+    if width == 0:
+        nothing = np.zeros(0, dtype=np.int64)
+        return PatternCounts(np.zeros((0, 0), dtype=np.int8), nothing, nothing)
+    counted = candidates.ask(Question(code, _sum_patterns, "pattern binary, pairs long, tail long"))
     patterns = np.frombuffer(b"".join(counted.column(0).to_pylist()), dtype=np.int8).reshape(-1, width)
     return PatternCounts(patterns, counted.column(1).to_numpy(), counted.column(2).to_numpy())
 
 
-def score_edges(spark: SparkSession, blocked: Blocked, model: MatchModel) -> tuple[pa.Table, int]:
-    """Return the candidate pairs that clustering may use (lo, hi, probability), sorted, and how many there were."""
-    if len(blocked.records) < 2:
-        return pa.table({"lo": np.zeros(0, np.int64), "hi": np.zeros(0, np.int64), "probability": np.zeros(0)}), 0
-    floor = ClusterOptions().island_probability(model.threshold)
-    shipped = Shipped(spark, blocked)
+def _sum_patterns(parts: pa.Table) -> pa.Table:
+    summed = parts.group_by("pattern").aggregate([("pairs", "sum"), ("tail", "sum")])
+    return summed.select(["pattern", "pairs_sum", "tail_sum"]).rename_columns(parts.column_names).sort_by("pattern")
 
-    def score(records: Records, lo: Rows, hi: Rows, context: Feature) -> pa.RecordBatch:
-        probability = model.probability(model.measure(records, lo, hi, context))
+
+def score_edges(candidates: Candidates, model: MatchModel) -> tuple[pa.Table, int]:
+    """Return the candidate pairs that clustering may use (lo, hi, probability), sorted, and how many there were."""
+    floor = ClusterOptions().island_probability(model.threshold)
+
+    def score(batch: PairBatch) -> pa.Table:
+        probability = model.probability(model.measure(batch.compared, batch.context))
         kept = probability >= floor
         # the count of all pairs travels in a row of its own, which saves a second pass over them
-        columns = [np.append(lo[kept], -1), np.append(hi[kept], len(lo)), np.append(probability[kept], 0.0)]
-        return pa.RecordBatch.from_arrays([pa.array(c) for c in columns], names=["lo", "hi", "probability"])
+        lo, hi = np.append(batch.lo[kept], -1), np.append(batch.hi[kept], len(batch.lo))
+        return pa.table({"lo": lo, "hi": hi, "probability": np.append(probability[kept], 0.0)})
 
-    pairs = propose_pairs(spark, shipped, rows=len(blocked.records))
-    scored = collect_arrow(map_pairs(pairs, shipped, score, "lo long, hi long, probability double"))
-    shipped.release()
+    scored = candidates.ask(Question(score, _keep, "lo long, hi long, probability double"))
     is_edge = pc.greater_equal(scored.column("lo"), 0)
-    candidates = pc.sum(scored.filter(pc.invert(is_edge)).column("hi")).as_py()
-    return scored.filter(is_edge).sort_by([("lo", "ascending"), ("hi", "ascending")]), candidates or 0
+    count = pc.sum(scored.filter(pc.invert(is_edge)).column("hi")).as_py()
+    return scored.filter(is_edge).sort_by([("lo", "ascending"), ("hi", "ascending")]), count or 0
 
 
-def score_pool(spark: SparkSession, blocked: Blocked, model: MatchModel) -> PairPool:
+def _keep(parts: pa.Table) -> pa.Table:
+    return parts
+
+
+def score_pool(candidates: Candidates, model: MatchModel) -> PairPool:
     """Return the pairs that labelling sets are chosen from: the least certain, the least covered, random ones."""
-    if len(blocked.records) < 2:
-        nothing = np.zeros(0)
-        return PairPool(nothing.astype(np.int64), nothing.astype(np.int64), nothing, nothing, nothing)
-    shipped, seed = Shipped(spark, blocked), model.settings.seed
+    seed = model.settings.seed
 
-    def score(records: Records, lo: Rows, hi: Rows, context: Feature) -> pa.RecordBatch:
-        features = model.measure(records, lo, hi, context)
-        columns = [lo, hi, *_judge(model, features), _scatter(lo, hi, seed)]
-        return pa.RecordBatch.from_arrays([pa.array(c) for c in columns], names=_POOL)
+    def score(batch: PairBatch) -> pa.Table:
+        features = model.measure(batch.compared, batch.context)
+        columns = [batch.lo, batch.hi, *_judge(model, features), _scatter(batch.lo, batch.hi, seed)]
+        return keep_most_promising(pa.table(dict(zip(_POOL, columns, strict=True))))
 
     schema = "lo long, hi long, probability double, disagreement double, coverage double, scatter double"
-    pairs = propose_pairs(spark, shipped, rows=len(blocked.records))
-    judged = map_pairs(pairs, shipped, score, schema).cache()
-    parts = [
-        collect_arrow(judged.orderBy(F.desc(name), "lo", "hi").limit(POOL_PAIRS))
-        for name in ("disagreement", "coverage", "scatter")
-    ]
-    judged.unpersist()
-    shipped.release()
-    return _merge_pool(parts)
+    pool = candidates.ask(Question(score, keep_most_promising, schema))
+    return PairPool(*(pool.column(name).to_numpy() for name in _POOL[:5]))
+
+
+def keep_most_promising(pairs: pa.Table) -> pa.Table:
+    """Return the pairs that are among the first POOL_PAIRS by one of the three orders, in row order."""
+    if len(pairs) <= POOL_PAIRS:
+        chosen = np.arange(len(pairs))
+    else:
+        ties = [("lo", "ascending"), ("hi", "ascending")]
+        orders = [[(name, "descending"), *ties] for name in ("disagreement", "coverage", "scatter")]
+        chosen = np.unique([pc.select_k_unstable(pairs, POOL_PAIRS, sort_keys=order) for order in orders])
+    return pairs.take(chosen).sort_by([("lo", "ascending"), ("hi", "ascending")])
 
 
 def _judge(model: MatchModel, features: Feature) -> list[npt.NDArray[np.float64]]:
@@ -129,11 +128,3 @@ def _scatter(lo: Rows, hi: Rows, seed: int) -> npt.NDArray[np.float64]:
     mixed = lo.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ hi.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
     mixed = (mixed ^ np.uint64(seed)) * np.uint64(0xBF58476D1CE4E5B9)
     return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53
-
-
-def _merge_pool(parts: list[pa.Table]) -> PairPool:
-    table = pa.concat_tables(parts)
-    codes = np.stack([table.column(name).to_numpy() for name in ("lo", "hi")], axis=-1)
-    _, first = np.unique(codes, axis=0, return_index=True)
-    members = [table.column(name).to_numpy()[first] for name in _POOL[:5]]
-    return PairPool(*members)

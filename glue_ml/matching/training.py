@@ -18,6 +18,7 @@ from glue_ml.matching.blocking import (
     list_candidates,
     look_up_context,
 )
+from glue_ml.matching.comparison import compare
 from glue_ml.matching.evaluation import area_under_precision_recall, evaluate_scores
 from glue_ml.matching.learning import (
     FoldForests,
@@ -98,7 +99,7 @@ def learn(model: MatchModel, records: Records, index: BlockingIndex, labels: Seq
         index = build_index(records, index.budget, source=source)
     lists = list_candidates(index, np.unique(np.concatenate([pairs.left, pairs.right])))
     context = look_up_context(lists, pairs.left, pairs.right, budget=index.budget)
-    features = model.measure(records, pairs.left, pairs.right, context)
+    features = model.measure(compare(records, pairs.left, pairs.right), context)
     names = model.features
     everything = np.arange(features.shape[1])
     alone = everything[: -len(CONTEXT)]

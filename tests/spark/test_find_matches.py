@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from glue_ml.domain.labels import LabeledRow, labeled_pairs
 from glue_ml.errors import InputError, LabelError, NotFoundError, NotReadyError
-from glue_ml.matching import FindMatches, FindMatchesModel
+from glue_ml.matching import FindMatches, FindMatchesModel, pipeline
 from tests.people import Person, f1_score, make_people
 
 SCHEMA = "id string, name string, street string, born string, phone string"
@@ -82,7 +82,7 @@ def test_duplicates_are_found_with_labels_and_counted(
     assert result.counts["merged_rows"] == sum(s for s in sizes if s > 1)
     assert result.counts["matched_pairs"] == sum(s * (s - 1) // 2 for s in sizes)
     assert result.counts["largest_group"] == max(sizes)
-    assert result.plan["name"] == "shipped"
+    assert result.plan["name"] == "driver"
     by_group: dict[int, set[float]] = {}
     for row in rows:
         by_group.setdefault(row["match_id"], set()).add(row["match_confidence_score"])
@@ -109,15 +109,18 @@ def expected(
     return matches, supervised.labeling_sets(df).collect()
 
 
-@pytest.mark.parametrize("partitions", [1, 3, 16])
-def test_the_output_does_not_depend_on_the_partitions(
+@pytest.mark.parametrize(("partitions", "driver_rows"), [(1, 10_000), (16, 10_000), (1, 0), (3, 0), (16, 0)])
+def test_the_output_depends_neither_on_the_partitions_nor_on_the_plan(
     spark: SparkSession,
+    monkeypatch: pytest.MonkeyPatch,
     people: tuple[list[Person], dict[str, int]],
     labels: list[LabeledRow],
     supervised: FindMatchesModel,
     expected: tuple[list[Any], list[Any]],
     partitions: int,
+    driver_rows: int,
 ) -> None:
+    monkeypatch.setattr(pipeline, "DRIVER_ROWS", driver_rows)
     df = to_df(spark, people[0], partitions=partitions)
     model = FindMatches(primary_key="id").fit(df, labels)
     assert model.evaluate() == supervised.evaluate()

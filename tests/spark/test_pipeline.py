@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
+from scipy import sparse
 
 from glue_ml.matching.agreement import code_patterns
-from glue_ml.matching.blocking import CONTEXT, BlockingBudget, build_index, list_candidates, look_up_context
+from glue_ml.matching.blocking import CONTEXT, BlockingBudget, View, build_index, list_pairs
 from glue_ml.matching.clustering import ClusterOptions
 from glue_ml.matching.comparison import compare
 from glue_ml.matching.model import MatchModel, Settings
-from glue_ml.matching.pipeline import STEPS, Blocked, Shipped, choose_plan, propose_pairs
+from glue_ml.matching.pipeline import (
+    DRIVER_ROWS,
+    Blocked,
+    Candidates,
+    DriverCandidates,
+    Shipped,
+    SparkCandidates,
+    choose_plan,
+    open_candidates,
+    propose_pairs,
+)
 from glue_ml.matching.records import prepare_records
-from glue_ml.matching.scoring import count_candidate_patterns, score_edges
+from glue_ml.matching.scoring import (
+    POOL_PAIRS,
+    count_candidate_patterns,
+    keep_most_promising,
+    score_edges,
+    score_pool,
+)
 from glue_ml.matching.table import collect_arrow
 from glue_ml.matching.unsupervised import TAIL_RANK, fit_unsupervised
 from tests.people import make_people
@@ -28,11 +47,14 @@ def blocked() -> Blocked:
     return Blocked(records, build_index(records, BlockingBudget(top_k=4, work_per_record=100)))
 
 
+@pytest.fixture(scope="module", params=["driver", "spark"])
+def candidates(request: pytest.FixtureRequest, spark: SparkSession, blocked: Blocked) -> Candidates:
+    return DriverCandidates(blocked) if request.param == "driver" else SparkCandidates(spark, blocked)
+
+
 def on_the_driver(blocked: Blocked) -> tuple[list[tuple[int, int]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
-    lists = list_candidates(blocked.index, np.arange(len(blocked.records)))
-    codes = np.unique(np.stack([np.minimum(lists.row, lists.other), np.maximum(lists.row, lists.other)]), axis=1)
-    context = look_up_context(lists, codes[0], codes[1], budget=blocked.index.budget)
-    return list(map(tuple, codes.T.tolist())), context
+    lo, hi, context = list_pairs(blocked.index)
+    return list(zip(lo.tolist(), hi.tolist(), strict=True)), context
 
 
 def test_candidate_pairs_and_their_context_are_those_of_the_driver(spark: SparkSession, blocked: Blocked) -> None:
@@ -44,8 +66,8 @@ def test_candidate_pairs_and_their_context_are_those_of_the_driver(spark: SparkS
     np.testing.assert_array_equal(found.astype(np.float32), context)
 
 
-def test_pattern_counts_are_those_of_the_driver(spark: SparkSession, blocked: Blocked) -> None:
-    counts = count_candidate_patterns(spark, blocked)
+def test_pattern_counts_are_those_of_plain_numpy(candidates: Candidates, blocked: Blocked) -> None:
+    counts = count_candidate_patterns(candidates)
     pairs, context = on_the_driver(blocked)
     lo, hi = np.array(pairs).T
     patterns = code_patterns(compare(blocked.records, lo, hi), blocked.records.profiles)
@@ -61,25 +83,50 @@ def test_pattern_counts_are_those_of_the_driver(spark: SparkSession, blocked: Bl
     assert found == expected
 
 
-def test_edges_are_the_scored_pairs_above_the_floor(spark: SparkSession, blocked: Blocked) -> None:
-    counts = count_candidate_patterns(spark, blocked)
+def test_edges_are_the_scored_pairs_above_the_floor(candidates: Candidates, blocked: Blocked) -> None:
+    counts = count_candidate_patterns(candidates)
     unsupervised = fit_unsupervised(blocked.records, counts, seed=0)
     model = MatchModel(Settings(primary_key="id"), blocked.records.profiles, unsupervised)
-    edges, candidates = score_edges(spark, blocked, model)
+    edges, proposed = score_edges(candidates, model)
     pairs, context = on_the_driver(blocked)
     lo, hi = np.array(pairs).T
-    probability = model.probability(model.measure(blocked.records, lo, hi, context))
+    probability = model.probability(model.measure(compare(blocked.records, lo, hi), context))
     kept = probability >= ClusterOptions().island_probability(model.threshold)
-    assert candidates == len(pairs)
+    assert proposed == len(pairs)
     assert edges.column("lo").to_pylist() == lo[kept].tolist()
     assert edges.column("hi").to_pylist() == hi[kept].tolist()
     np.testing.assert_array_equal(edges.column("probability").to_numpy(), probability[kept])
 
 
-def test_the_plan_says_what_was_chosen_and_what_it_costs(blocked: Blocked) -> None:
+def test_both_plans_propose_the_same_pairs_for_labelling(spark: SparkSession, blocked: Blocked) -> None:
+    counts = count_candidate_patterns(DriverCandidates(blocked))
+    unsupervised = fit_unsupervised(blocked.records, counts, seed=0)
+    model = MatchModel(Settings(primary_key="id"), blocked.records.profiles, unsupervised)
+    here, there = (score_pool(c, model) for c in (DriverCandidates(blocked), SparkCandidates(spark, blocked)))
+    for field in fields(here):
+        np.testing.assert_array_equal(getattr(here, field.name), getattr(there, field.name))
+
+
+def test_only_the_most_promising_pairs_are_brought_together() -> None:
+    rng, count = np.random.default_rng(0), POOL_PAIRS * 3
+    columns = {name: rng.random(count) for name in ("probability", "disagreement", "coverage", "scatter")}
+    pairs = pa.table({"lo": np.arange(count), "hi": np.arange(count) + 1, **columns})
+    kept = keep_most_promising(pairs)
+    assert POOL_PAIRS < len(kept) < count
+    halves = [keep_most_promising(pairs.slice(0, count // 2)), keep_most_promising(pairs.slice(count // 2))]
+    assert keep_most_promising(pa.concat_tables(halves)).equals(kept)
+    best = np.sort(np.argsort(-columns["disagreement"])[:POOL_PAIRS])
+    assert np.isin(best, kept.column("lo").to_numpy()).all()
+
+
+def test_a_small_table_stays_on_the_driver_and_a_large_one_is_shipped(spark: SparkSession, blocked: Blocked) -> None:
     plan = choose_plan(blocked.index).to_dict()
-    assert plan["name"] == "shipped"
+    assert plan["name"] == "driver"
     assert plan["index_bytes"] == blocked.index.size_bytes > 0
     assert (plan["top_k"], plan["work_per_record"]) == (4, 100)
-    assert [step["name"] for step in plan["steps"]] == [step.name for step in STEPS]
-    assert [step["shuffles"] for step in plan["steps"]] == [False, True, False]
+    assert [step["shuffles"] for step in plan["steps"]] == [False, False, False]
+    assert isinstance(open_candidates(spark, blocked), DriverCandidates)
+    large = replace(blocked.index, views=(View("keys", sparse.csr_matrix((DRIVER_ROWS + 1, 1), dtype=np.float32)),))
+    assert choose_plan(large).name == "shipped"
+    assert [step.shuffles for step in choose_plan(large).steps] == [False, True, False]
+    assert isinstance(open_candidates(spark, replace(blocked, index=large)), SparkCandidates)
