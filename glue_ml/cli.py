@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from glue_ml.console import (
     show_evaluation,
     show_labels,
     show_matches,
+    show_report_place,
 )
 
 # pyspark and the engine take seconds to import: every command imports them where it needs them, --help does not
@@ -177,6 +179,12 @@ def match(
         bool, typer.Option("--enforce-labels", help="Make the result agree with labels.")
     ] = False,
     scores: Annotated[bool, typer.Option("--scores", help="Add match_confidence_score, 0 to 1 per group.")] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain", metavar="PLACE", help="Another folder: which links hold each group together, and why."
+        ),
+    ] = None,
     seed: Seed = 0,
     master: Master = None,
     verbose: Verbose = False,
@@ -201,7 +209,7 @@ def match(
 
         source = local_run.Source(table, input_format, key, tuple(labels))
         tuning = local_run.Tuning(precision_recall, accuracy_cost, enforce_labels, seed)
-        target = local_run.Target(output, output_format.value, scores, save_model)
+        target = local_run.Target(output, output_format.value, scores, save_model, explain)
         local_run.check_target(target)
         with StageBar(local_run.MATCH_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
             learner = model if model is not None else tuning
@@ -248,6 +256,10 @@ def evaluate(
     input_format: InputFormat = None,
     precision_recall: PrecisionRecall = None,
     accuracy_cost: AccuracyCost = None,
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="An HTML file to write: charts, the hardest pairs, the columns."),
+    ] = None,
     seed: Seed = 0,
     master: Master = None,
     verbose: Verbose = False,
@@ -258,10 +270,16 @@ def evaluate(
 
         source = local_run.Source(table, input_format, key, tuple(labels))
         tuning = local_run.Tuning(precision_recall, accuracy_cost, seed=seed)
-        with StageBar(local_run.EVALUATE_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
-            evaluation, read = local_run.evaluate_source(spark, source, tuning, bar=bar)
-        _show_labels(read)
-        show_evaluation(evaluation)
+        asked = None
+        if report is not None:
+            local_run.refuse_existing(report)
+            asked = local_run.Report(report, datetime.now(UTC))
+        steps = local_run.EVALUATE_STEPS if asked is None else local_run.REPORT_STEPS
+        with StageBar(steps) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
+            found = local_run.evaluate_source(spark, source, tuning, report=asked, bar=bar)
+        _show_labels(found.labels)
+        show_evaluation(found.evaluation)
+        show_report_place(found.report, found.remark)
 
 
 @contextmanager
@@ -287,6 +305,8 @@ def _show_outcome(outcome: MatchOutcome) -> None:
     source, target = outcome.source, outcome.target
     _show_labels(outcome.labels)
     show_matches(outcome.counts, target.output, target.format)
+    if target.explanations is not None:
+        say(f"The links that hold the groups together are in {target.explanations}.")
     if target.model is not None:
         say(f"The model is in {target.model}.")
     if not outcome.supervised:

@@ -118,6 +118,14 @@ def show_bars(shares: Mapping[str, float]) -> None:
     show_table(("column", "importance", ""), rows)
 
 
+def show_report_place(place: str | None, remark: str | None) -> None:
+    """Say where the report of an evaluation lies, or why there is none; nothing where none was asked for."""
+    if place is not None:
+        say(f"The report is in {place}.")
+    elif remark is not None:
+        say(f"{remark[:1].upper()}{remark[1:]}.")
+
+
 def show_labels(rows: int, *, blank: int, remarks: Sequence[str]) -> None:
     """Say how many labelled rows were read, and what is odd about them."""
     if rows or blank:

@@ -98,6 +98,8 @@ class _RunDirectory:
         spec = JobSpec.from_json(storage.read_bytes(storage.join(self.uri, "spec.json")))
         if spec.task_type is not task_type:
             raise InputError(f"this job does {task_type}, but spec.json in {self.uri} asks for {spec.task_type}")
+        if task_type is TaskType.EVALUATION and spec.report_uri is None:
+            return replace(spec, report_uri=storage.join(self.uri, "report.html"))
         return spec
 
     def write_progress(self, stage: str, done: int, total: int) -> None:

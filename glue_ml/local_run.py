@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
@@ -23,12 +24,15 @@ from glue_ml.domain.labels import (
 )
 from glue_ml.errors import InputError, LabelError, NotFoundError
 from glue_ml.matching import Evaluation, FindMatches, FindMatchesModel
+from glue_ml.matching.evaluation_report import write_report
+from glue_ml.matching.explained_links import LINKS_PER_GROUP
 from glue_ml.matching.registry import find_known_keys
 from glue_ml.matching.table import check_table
 
 MATCH_STEPS = ("start Spark", "read the table", "learn", "find matches", "write")
 LABEL_STEPS = ("start Spark", "read the table", "learn", "choose rows", "write")
 EVALUATE_STEPS = ("start Spark", "read the table", "learn")
+REPORT_STEPS = (*EVALUATE_STEPS, "write the report")
 
 
 class Steps(Protocol):
@@ -64,12 +68,21 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Target:
-    """Where matches go and in which format, whether with scores, and where the model is saved, if it is."""
+    """Where matches go and in which format, whether with scores; where the model and explanations go, if anywhere."""
 
     output: str
     format: str
     scores: bool = False
     model: str | None = None
+    explanations: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the report of an evaluation goes, and the time that it tells."""
+
+    uri: str
+    now: datetime
 
 
 @dataclass(frozen=True)
@@ -94,8 +107,10 @@ class TableLabels:
 
 def check_target(target: Target) -> None:
     """Raise InputError if there is something already where the run would write."""
-    for place in filter(None, (target.output, target.model)):
+    for place in filter(None, (target.output, target.model, target.explanations)):
         refuse_existing(place)
+    if target.explanations is not None and storage.overlap(target.output, target.explanations):
+        raise InputError(f"{target.explanations} and the output {target.output} are in one place; name another folder")
 
 
 def match_source(
@@ -115,8 +130,11 @@ def match_source(
         model.save(target.model)
     bar.begin()
     model.progress = bar.tell
-    result = model.find_matches(df, scores=target.scores)
+    limit = None if target.explanations is None else LINKS_PER_GROUP
+    result = model.find_matches(df, scores=target.scores, explained_links=limit)
     bar.begin()
+    if result.explanations is not None and target.explanations is not None:
+        write_table(result.explanations, target.explanations, format=target.format)
     write_table(result.matches, target.output, format=target.format)
     return MatchOutcome(result.counts, model.supervised_, labels, source, target)
 
@@ -142,14 +160,31 @@ def write_open_sets(
     return chosen, labels
 
 
+@dataclass(frozen=True)
+class Quality:
+    """What an evaluation found, the labels that were read, and the place of its report or why there is none."""
+
+    evaluation: Evaluation
+    labels: TableLabels
+    report: str | None = None
+    remark: str | None = None
+
+
 def evaluate_source(
-    spark: SparkSession, source: Source, tuning: Tuning, *, bar: Steps
-) -> tuple[Evaluation, TableLabels]:
-    """Learn from the labels and return how well pairs are told apart that the model in question did not see."""
+    spark: SparkSession, source: Source, tuning: Tuning, *, report: Report | None = None, bar: Steps
+) -> Quality:
+    """Learn from the labels and tell how well pairs are told apart that the model in question did not see."""
     bar.begin()
     df, labels = _read_source(spark, source)
     bar.begin()
-    return _learn(df, source, labels.rows, tuning=tuning, bar=bar).evaluate(), labels
+    model = _learn(df, source, labels.rows, tuning=tuning, bar=bar)
+    found = model.evaluate()
+    if report is None:
+        return Quality(found, labels)
+    bar.begin()
+    title = f"How well the rows of {source.table} are matched"
+    remark = write_report(model, df, report.uri, title=title, now=report.now)
+    return Quality(found, labels, report.uri if remark is None else None, remark)
 
 
 def _read_source(spark: SparkSession, source: Source) -> tuple[DataFrame, TableLabels]:

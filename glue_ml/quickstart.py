@@ -35,7 +35,7 @@ from glue_ml.quickstart_report import (
     measure_quality,
     pick_groups,
 )
-from glue_ml.run_log import find_log, read_progress
+from glue_ml.run_log import find_log, read_progress, read_result
 from glue_ml.settings import Settings
 from glue_ml.synthetic import ENTITY_ID, KEY, make_people, split_truth
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 ROUNDS = 3
 MIN_ROWS = 100  #: Fewer hold too few duplicates to learn from.
 REPORT = "quickstart.json"
+EVALUATION = "evaluation.html"
 NAME = "quickstart"
 POLL_SECONDS = 0.3
 STEPS = (
@@ -97,7 +98,7 @@ def run_quickstart(glue: GlueClient, directory: Path, *, rows: int, seed: int, b
     remove_former(glue)
     transform = _make_transform(glue)
     labeled = sum(_label_rows(glue, transform, folder / f"labels-{i}", entities, bar) for i in range(1, ROUNDS + 1))
-    estimate = _evaluate(glue, transform, bar)
+    estimate = _evaluate(glue, transform, folder / EVALUATION, bar)
     _find_matches(glue, transform, folder / "matches", bar)
     bar.begin()
     matches = pq.read_table(folder / "matches")
@@ -140,10 +141,14 @@ def _label_rows(glue: GlueClient, transform: str, sets: Path, entities: Mapping[
     return labeled
 
 
-def _evaluate(glue: GlueClient, transform: str, bar: Steps) -> Quality:
+def _evaluate(glue: GlueClient, transform: str, report: Path, bar: Steps) -> Quality:
+    """Evaluate the transform, and copy the report of it to where a reader finds it, if one could be written."""
     bar.begin()
+    storage.remove(str(report))
     started = glue.start_ml_evaluation_task_run(TransformId=transform)
-    _finish(glue, RunAddress(started["TaskRunId"], transform), bar)
+    result = read_result(_finish(glue, RunAddress(started["TaskRunId"], transform), bar))
+    if result is not None and "report" in result.paths:
+        storage.write_bytes(str(report), storage.read_bytes(result.paths["report"]))
     metrics = glue.get_ml_transform(TransformId=transform)["EvaluationMetrics"]["FindMatchesMetrics"]
     return Quality(metrics["Precision"], metrics["Recall"], metrics["F1"])
 
@@ -178,7 +183,7 @@ def label_file(path: Path, entities: Mapping[str, int]) -> int:
     return len(rows)
 
 
-def _finish(glue: GlueClient, address: RunAddress, bar: Steps) -> None:
+def _finish(glue: GlueClient, address: RunAddress, bar: Steps) -> Run:
     """Wait for a run, and tell its stages; GlueMLError if it fails. Who gives up waiting stops the run."""
     try:
         run = wait_for_run(glue, address, tell=lambda run: _tell_progress(run, bar), seconds=POLL_SECONDS)
@@ -187,6 +192,7 @@ def _finish(glue: GlueClient, address: RunAddress, bar: Steps) -> None:
         wait_for_run(glue, address)
         raise
     require_success(run, log=find_log(run))
+    return run
 
 
 def _tell_progress(run: Run, bar: Steps) -> None:
@@ -226,6 +232,7 @@ def _name_paths(directory: Path) -> dict[str, str]:
         "the customers": "customers.parquet",
         "the truth": "truth.csv",
         **{f"the labels of round {i}": f"labels-{i}" for i in range(1, ROUNDS + 1)},
+        **({"the report of the evaluation": EVALUATION} if (directory / EVALUATION).exists() else {}),
         "the matches": "matches",
         "the home of the server": "home",
         "these numbers": REPORT,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from glue_ml.client import Run, name_kind
-from glue_ml.console import say, show_matches, show_metrics
+from glue_ml.console import say, show_matches, show_metrics, show_report_place
 from glue_ml.domain.job import JobResult
 from glue_ml.run_log import read_result
 
@@ -28,6 +28,8 @@ def _show_evaluation(glue: GlueClient, run: Run, result: JobResult | None) -> No
     told = glue.get_ml_transform(TransformId=run.address.transform_id).get("EvaluationMetrics", {})
     if metrics := told.get("FindMatchesMetrics"):
         show_metrics(metrics)
+    if result is not None:
+        show_report_place(result.paths.get("report"), next(iter(result.remarks), None))
 
 
 def _show_import(glue: GlueClient, run: Run, result: JobResult | None) -> None:
@@ -61,6 +63,8 @@ def _show_matches(glue: GlueClient, run: Run, result: JobResult | None) -> None:
         show_matches(counts, place)
     elif place:
         say(f"The matches are in {place}.")
+    if result is not None and "explanations" in result.paths:
+        say(f"The links that hold the groups together are in {result.paths['explanations']}.")
 
 
 def _read_counts(run: Run, result: JobResult | None, path: str) -> tuple[Mapping[str, int], str]:

@@ -112,6 +112,20 @@ def remove(uri: str) -> None:
         _remove_tree(place)
 
 
+def overlap(first: str, second: str) -> bool:
+    """Whether one of two places is, or is in, the other, however their URIs are spelled."""
+    one, other = _spell(first), _spell(second)
+    return one.startswith(other) or other.startswith(one)
+
+
+def _spell(uri: str) -> str:
+    """The one way to write a URI that has several, ending in a slash."""
+    scheme, _, path = uri.rpartition(":/")
+    if scheme.lower() in ("", "file"):
+        return os.path.join(os.path.realpath(f"/{path.lstrip('/')}" if scheme else uri), "")
+    return re.sub("/+", "/", f"{scheme.lower().replace('s3a', 's3')}:/{path}/")
+
+
 def _locate(uri: str, *, folder: bool = False) -> _Object | Path:
     found = _SCHEME.fullmatch(uri)
     scheme, rest = (found[1].lower(), found[2]) if found else ("", uri)

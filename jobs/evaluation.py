@@ -1,20 +1,38 @@
 """Tell how well a transform matches, by its labels: train the model if need be, and report its held-out scores."""
 
+import logging
 import sys
+from datetime import UTC, datetime
 
 from pyspark.sql import SparkSession
 
 from glue_ml.domain.job import JobResult, JobSpec, TaskType
-from glue_ml.job_runner import Progress, read_input, run_job
+from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_job
+from glue_ml.matching.evaluation_report import write_report
+from glue_ml.matching.find_matches import FIT_STAGES
 from glue_ml.matching.registry import load_or_train_model
+
+logger = logging.getLogger("glue_ml.jobs.evaluation")
 
 
 def evaluate(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResult:
-    """Write the metrics of the model for the present labels into the result."""
-    model = load_or_train_model(spark, spec, read_input(spark, spec), progress)
+    """Write the metrics of the model for the present labels into the result, and the report beside it.
+
+    Without the packages of the extra `report` the result says in a remark that there is none.
+    """
+    df, report = read_input(spark, spec), require_uri(spec, "report_uri")
+    training, reporting = chain_progress(progress, len(FIT_STAGES), 1)
+    model = load_or_train_model(spark, spec, df, training)
     evaluation = model.evaluate()
+    reporting("write the report", 0, 1)
+    title = f"How well {spec.transform_id} matches"
+    remark = write_report(model, df, report, title=title, now=datetime.now(UTC))
+    reporting("write the report", 1, 1)
+    if remark is not None:
+        logger.warning("%s", remark)
     counts = {"labeled_rows": model.label_count_, "labeled_pairs": evaluation.labeled_pairs}
-    return JobResult(True, counts=counts, metrics=evaluation.to_dict())
+    paths, remarks = ({"report": report}, ()) if remark is None else ({}, (remark,))
+    return JobResult(True, counts=counts, metrics=evaluation.to_dict(), paths=paths, remarks=remarks)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,37 @@
 """Give every row of a table a match id: rows with equal ids are the same thing."""
 
-import os
-import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame, SparkSession
 
+from glue_ml import storage
 from glue_ml.catalog import read_tables, write_table
 from glue_ml.domain.job import JobResult, JobSpec, TableSpec, TaskType
 from glue_ml.errors import InputError
 from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_job
 from glue_ml.matching import MatchResult
 from glue_ml.matching.find_matches import FIT_STAGES, MATCH_STAGES
-from glue_ml.matching.incremental import count_groups, match_increment, prepare_increment
+from glue_ml.matching.incremental import (
+    Increment,
+    count_groups,
+    enforced_labels,
+    match_increment,
+    prepare_increment,
+)
+from glue_ml.matching.kept_matches import (
+    LEDGER,
+    append_ledger,
+    attach_matches,
+    keep_state,
+    match_first,
+    match_next,
+    merge_into_delta,
+    number_generation,
+    open_state,
+)
 from glue_ml.matching.registry import load_or_train_model
 from glue_ml.matching.table import quote
 
@@ -22,53 +40,121 @@ def find_matches(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobR
     """Match with the model of the present labels and write the table with its match ids, all or nothing.
 
     With `existing_matches_uri` the tables hold new rows: all rows are written, and the ids of the existing ones stay.
+    With `match_state_uri` a run leaves a state there, and goes on from what is there: only what changed is matched,
+    groups are those of a full run, and a ledger tells which ids merged, split or were retired.
     """
-    output, df = require_uri(spec, "output_uri"), read_input(spark, spec)
+    output = require_uri(spec, "output_uri")
+    check_explanations(spec, output)
+    check_state(spec, output)
+    df = read_input(spark, spec)
     training, matching, writing = chain_progress(progress, len(FIT_STAGES), len(MATCH_STAGES), 1)
+    if spec.match_state_uri is not None:
+        return _match_kept(spark, spec, df, state_uri=spec.match_state_uri, steps=(training, matching, writing))
     if spec.existing_matches_uri is None:
         found = _match(spark, spec, df, training, matching)
     else:
-        check_apart(output, spec.existing_matches_uri)
         found = _match_increment(spark, spec, df, training, matching)
     writing("write the matches", 0, 1)
+    paths = {"matches": output}
+    if found.explanations is not None and spec.explanations_uri is not None:
+        paths["explanations"] = spec.explanations_uri
+        write_table(found.explanations, spec.explanations_uri, format=spec.output_format)
     write_table(found.matches, output, format=spec.output_format)
     writing("write the matches", 1, 1)
-    return JobResult(True, counts=found.counts, plan=found.plan, paths={"matches": output}, seconds=found.seconds)
+    return JobResult(True, counts=found.counts, plan=found.plan, paths=paths, seconds=found.seconds)
+
+
+def check_explanations(spec: JobSpec, output: str) -> None:
+    """Raise InputError where explanations were asked for that cannot be written, before any work is done."""
+    if spec.explanations_uri is None:
+        return
+    if spec.existing_matches_uri is not None:
+        raise InputError("explanations are of a full run; leave out explanations_uri, or existing_matches_uri")
+    if storage.overlap(output, spec.explanations_uri):
+        raise InputError(
+            f"the output {output} and the explanations {spec.explanations_uri} are in the same place; name another "
+            "folder for the explanations"
+        )
+
+
+def check_state(spec: JobSpec, output: str) -> None:
+    """Raise InputError where the members that go with a match state contradict each other."""
+    state, existing = spec.match_state_uri, spec.existing_matches_uri
+    if spec.merge_matches and (state is None or existing is None or output != existing):
+        raise InputError(
+            "merge_matches brings the existing matches up to date: it needs match_state_uri, and existing_matches_uri "
+            "and output_uri of one Delta table"
+        )
+    if spec.explanations_uri is not None and state is not None:
+        raise InputError("explanations are of a run without a match state; leave out explanations_uri")
+    for place in filter(None, (output, existing)):
+        if state is not None and storage.overlap(state, place):
+            raise InputError(f"the match state {state} is in the same place as {place}; name another folder for it")
+    if existing is not None and not spec.merge_matches:
+        check_apart(output, existing)
 
 
 def check_apart(output: str, existing: str) -> None:
     """Raise InputError where one of the two places is, or is in, the other: writing would touch what is there."""
-    one, other = _spell(output), _spell(existing)
-    if one.startswith(other) or other.startswith(one):
+    if storage.overlap(output, existing):
         raise InputError(
             f"the output {output} and the existing matches {existing} are in the same place, which would replace "
             "what is read; name another folder for the output"
         )
 
 
-def _spell(uri: str) -> str:
-    """The one way to write a URI that has several, ending in a slash."""
-    scheme, _, path = uri.rpartition(":/")
-    if scheme.lower() in ("", "file"):
-        return os.path.join(os.path.realpath(f"/{path.lstrip('/')}" if scheme else uri), "")
-    return re.sub("/+", "/", f"{scheme.lower().replace('s3a', 's3')}:/{path}/")
-
-
 def _match(spark: SparkSession, spec: JobSpec, df: DataFrame, training: Progress, matching: Progress) -> MatchResult:
     model = load_or_train_model(spark, spec, df, training)
     model.progress = matching
-    return model.find_matches(df, scores=spec.compute_match_confidence_scores)
+    limit = None if spec.explanations_uri is None else spec.explained_links
+    return model.find_matches(df, scores=spec.compute_match_confidence_scores, explained_links=limit)
 
 
 def _match_increment(
     spark: SparkSession, spec: JobSpec, df: DataFrame, training: Progress, matching: Progress
 ) -> MatchResult:
-    existing = read_tables(spark, [TableSpec(path=spec.existing_matches_uri, format=spec.existing_matches_format)])
-    increment = prepare_increment(existing, df, primary_key=spec.primary_key)
+    increment = _read_increment(spark, spec, df)
+    assert increment is not None
     model = load_or_train_model(spark, spec, increment.rows.select(*map(quote, df.columns)), training)
     model.progress = matching
-    found = match_increment(increment, model, scores=spec.compute_match_confidence_scores)
+    found = match_increment(
+        increment, model, scores=spec.compute_match_confidence_scores, labels=enforced_labels(model)
+    )
     return replace(found, counts={**found.counts, **count_groups(found.matches)})
+
+
+def _match_kept(
+    spark: SparkSession, spec: JobSpec, df: DataFrame, *, state_uri: str, steps: Sequence[Progress]
+) -> JobResult:
+    """Match by the state of the run before: ledger, output and state are written in this order, each all or nothing."""
+    training, matching, writing = steps
+    scores, output = spec.compute_match_confidence_scores, require_uri(spec, "output_uri")
+    increment = _read_increment(spark, spec, df)
+    rows = df if increment is None else increment.rows
+    model = load_or_train_model(spark, spec, rows.select(*map(quote, df.columns)), training)
+    matching("match what changed", 0, len(MATCH_STAGES))
+    kept = match_first(df, model) if increment is None else match_next(increment, model, open_state(state_uri, model))
+    kept = number_generation(spark, state_uri, kept)
+    matching("match what changed", len(MATCH_STAGES), len(MATCH_STAGES))
+    writing("write the matches", 0, 1)
+    generation, run = kept.state.generation, f"{spec.transform_id} {kept.state.generation}"
+    append_ledger(spark, state_uri, kept.entries, run=run, generation=generation, now=datetime.now(UTC))
+    if increment is not None and spec.merge_matches:
+        merge_into_delta(output, increment, kept, scores=scores)
+    else:
+        matches = attach_matches(rows, kept, primary_key=spec.primary_key, scores=scores)
+        write_table(matches, output, format=spec.output_format)
+    keep_state(state_uri, kept, model)
+    writing("write the matches", 1, 1)
+    paths = {"matches": output, "ledger": storage.join(state_uri, LEDGER)}
+    return JobResult(True, counts=kept.counts, paths=paths, remarks=kept.remarks)
+
+
+def _read_increment(spark: SparkSession, spec: JobSpec, df: DataFrame) -> Increment | None:
+    if spec.existing_matches_uri is None:
+        return None
+    existing = read_tables(spark, [TableSpec(path=spec.existing_matches_uri, format=spec.existing_matches_format)])
+    return prepare_increment(existing, df, primary_key=spec.primary_key)
 
 
 if __name__ == "__main__":

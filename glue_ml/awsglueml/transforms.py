@@ -18,7 +18,7 @@ from glue_ml.catalog.failures import explain_failures
 from glue_ml.errors import InputError
 from glue_ml.matching import FindMatchesModel
 from glue_ml.matching.enforced import merge_groups, read_enforced
-from glue_ml.matching.incremental import match_increment, prepare_increment
+from glue_ml.matching.incremental import enforced_labels, match_increment, prepare_increment
 from glue_ml.matching.registry import load_or_train_model
 from glue_ml.matching.table import CONFIDENCE, MATCH_ID, check_table
 from glue_ml.session import DELTA_EXTENSION
@@ -111,7 +111,8 @@ class FindIncrementalMatches(_GlueTransform):
             sets = _read_sets(enforcedMatches, transform)
             model = _find_model(increment.rows, transform)
             scores = bool(computeMatchConfidenceScores)
-            matches = match_increment(increment, model, scores=scores, enforced=sets).matches
+            found = match_increment(increment, model, scores=scores, enforced=sets, labels=enforced_labels(model))
+            matches = found.matches
             spelled = {name.casefold(): name for name in (*new.columns, *existing.columns)}
             spelled |= {MATCH_ID: MATCH_ID, CONFIDENCE: CONFIDENCE}
             names = (spelled.get(name.casefold(), name) for name in matches.columns)

@@ -99,6 +99,11 @@ class JobSpec(_Document):
     compute_match_confidence_scores: bool = False
     existing_matches_uri: str | None = None  #: FIND_MATCHES: rows with match ids; then the tables hold new rows.
     existing_matches_format: str | None = None  #: None: told by what is there.
+    match_state_uri: str | None = None  #: FIND_MATCHES: what a run leaves so that the next matches changes only.
+    merge_matches: bool = False  #: Bring the Delta table of existing matches, which is the output, up to date by MERGE.
+    explanations_uri: str | None = None  #: FIND_MATCHES: where the links that hold groups together are explained.
+    explained_links: int = 100  #: At most so many links of a group are explained.
+    report_uri: str | None = None  #: EVALUATION: the report; None: report.html in the run directory.
     catalog_endpoint: str | None = None
     region: str | None = None
 
@@ -133,7 +138,10 @@ class JobError(_Document):
 
 @dataclass(frozen=True)
 class JobResult(_Document):
-    """What came of a job: counts, metrics, the physical plan and the paths written; or the error."""
+    """What came of a job: counts, metrics, the physical plan and the paths written; or the error.
+
+    `remarks` are sentences on what else is worth knowing.
+    """
 
     succeeded: bool
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -142,8 +150,10 @@ class JobResult(_Document):
     paths: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     error: JobError | None = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "remarks", tuple(map(str, self.remarks)))
         if isinstance(self.error, Mapping):
             object.__setattr__(self, "error", JobError.from_dict(self.error))
         if self.succeeded != (self.error is None):

@@ -106,6 +106,14 @@ def _read_arguments(arguments: Mapping[str, str]) -> dict[str, Any]:
         "output_format": _choose_format(arguments, "--OutputFormat"),
         "compute_match_confidence_scores": _read_flag(arguments, "--ComputeMatchConfidenceScores"),
     }
+    if explanations := arguments.get("--ExplanationPath"):
+        members["explanations_uri"] = explanations
+    if "--ExplainedLinks" in arguments:
+        members["explained_links"] = _read_count(arguments, "--ExplainedLinks")
+    if state := arguments.get("--MatchStatePath"):
+        members["match_state_uri"] = state
+    if "--MergeMatches" in arguments:
+        members["merge_matches"] = _read_flag(arguments, "--MergeMatches")
     if existing := arguments.get("--ExistingMatchesPath"):
         members["existing_matches_uri"] = existing
         if "--ExistingMatchesFormat" in arguments:
@@ -118,6 +126,18 @@ def _choose_format(arguments: Mapping[str, str], name: str) -> str:
     if chosen not in OUTPUT_FORMATS:
         raise InputError(f"The job run's argument {name} is {chosen!r}; use one of {', '.join(OUTPUT_FORMATS)}")
     return chosen
+
+
+def _read_count(arguments: Mapping[str, str], name: str) -> int:
+    text = arguments[name]
+    if not is_link_count(text):
+        raise InputError(f"The job run's argument {name} is {text!r}; use a whole number from 1 to 1000000")
+    return int(text)
+
+
+def is_link_count(text: str) -> bool:
+    """Whether the text is a number of links that may be explained of a group: 1 to 1,000,000."""
+    return text.isascii() and text.isdigit() and len(text) <= 7 and 1 <= int(text) <= 1_000_000
 
 
 def _read_flag(arguments: Mapping[str, str], name: str) -> bool:

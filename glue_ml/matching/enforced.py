@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from glue_ml.errors import InputError
 from glue_ml.matching.row_pairs import label_components
@@ -31,7 +32,7 @@ def read_enforced(frame: DataFrame, *, primary_key: str) -> pa.Table:
     key, match_id = names.get(primary_key.casefold()), names.get(MATCH_ID)
     if key is not None and match_id is not None:
         first, second = _collect_columns(frame, key, match_id)
-        return _number_groups(first, second)
+        return number_groups(first, second)
     if len(frame.columns) == 2:
         first, second = _collect_columns(frame, *frame.columns)
         return _number_pairs(first, second)
@@ -75,7 +76,9 @@ def connect_groups(sets: Numbers, match_ids: Numbers) -> tuple[Numbers, Numbers]
 def look_up(df: DataFrame, targets: Mapping[int, int], column: str, name: str) -> DataFrame:
     """`df` with what `targets` says of the whole numbers in `column` as a new column `name`, null where nothing."""
     table = pa.table({column: pa.array(targets.keys(), pa.int64()), name: pa.array(targets.values(), pa.int64())})
-    return df.join(df.sparkSession.createDataFrame(table.to_pandas()), on=column, how="left")
+    # named types, as an empty table tells none
+    schema = T.StructType([T.StructField(field, T.LongType()) for field in table.column_names])
+    return df.join(df.sparkSession.createDataFrame(table.to_pandas(), schema=schema), on=column, how="left")
 
 
 def level_confidence(matches: DataFrame) -> DataFrame:
@@ -91,7 +94,8 @@ def _collect_columns(frame: DataFrame, first: str, second: str) -> tuple[pa.Arra
     return rows.column(0).combine_chunks(), rows.column(1).combine_chunks()
 
 
-def _number_groups(keys: pa.Array, match_ids: pa.Array) -> pa.Table:
+def number_groups(keys: pa.Array, match_ids: pa.Array) -> pa.Table:
+    """Return each distinct key and the number of its set: keys with equal `match_ids`, over any number of steps."""
     members, groups = keys.dictionary_encode(), match_ids.dictionary_encode()
     count = len(members.dictionary)
     sets = label_components(count + len(groups.dictionary), _codes(members), _codes(groups) + count)

@@ -80,6 +80,19 @@ class Evaluation:
         return cls(**{**members, "column_importances": importances})
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The labelled pairs by the keys of their rows, and what each was given by a forest that did not see its set."""
+
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    is_match: Flags
+    probability: Scores
+
+    def __len__(self) -> int:
+        return len(self.is_match)
+
+
 def evaluate_scores(
     is_match: Flags,
     score: Scores,

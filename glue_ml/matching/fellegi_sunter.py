@@ -42,14 +42,21 @@ class FellegiSunter:
         `term_frequency` (patterns x comparisons): the relative frequency of the value that an exact agreement agrees
         on, NaN where unknown. A rare value then counts for more than the average one, a common value for less.
         """
+        weights = self.weights(patterns, term_frequency=term_frequency)
         total = np.full(len(patterns), float(logit(self.match_share)))
+        for k in range(len(self.m)):
+            total += weights[:, k]
+        return total
+
+    def weights(self, patterns: Patterns, *, term_frequency: Scores | None = None) -> Scores:
+        """Return what each comparison adds to the log-odds, patterns x comparisons; see `log_odds`."""
+        weights = np.zeros((len(patterns), len(self.m)))
         for k, (m, u) in enumerate(zip(self.m, self.u, strict=True)):
             levels = patterns[:, k]
-            weights = np.append(np.log(m) - np.log(u), 0.0)  # level -1, missing, finds the 0 at the end
-            total += weights[levels]
+            weights[:, k] = np.append(np.log(m) - np.log(u), 0.0)[levels]  # level -1, missing, finds the 0 at the end
             if term_frequency is not None:
-                total += _weigh_terms(levels == len(u) - 1, term_frequency[:, k], exact=float(u[-1]))
-        return total
+                weights[:, k] += _weigh_terms(levels == len(u) - 1, term_frequency[:, k], exact=float(u[-1]))
+        return weights
 
     def probability(self, patterns: Patterns, *, term_frequency: Scores | None = None) -> Scores:
         """Return the probability of a match for each pattern; see `log_odds`."""

@@ -15,17 +15,19 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from glue_ml.domain.labels import LabeledRow, label_constraints, labeled_pairs
-from glue_ml.errors import LabelError, NotReadyError
+from glue_ml.errors import InputError, LabelError, NotReadyError
 from glue_ml.matching.blocking import build_index, choose_budget
 from glue_ml.matching.clustering import Clustering, Constraints, cluster
 from glue_ml.matching.comparison import FeatureName
 from glue_ml.matching.evaluation import Evaluation
+from glue_ml.matching.explained_links import as_row_pairs, choose_links, explain_links
+from glue_ml.matching.explanation import Explanation, explain_pairs, show_values
 from glue_ml.matching.labeling import choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
 from glue_ml.matching.pipeline import Blocked, Candidates, choose_plan, open_candidates
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records, prepare_records
-from glue_ml.matching.scoring import count_candidate_patterns, score_edges, score_pool
+from glue_ml.matching.scoring import count_candidate_patterns, look_first, score_edges, score_pool
 from glue_ml.matching.table import (
     CONFIDENCE,
     LABEL_COLUMNS,
@@ -37,8 +39,9 @@ from glue_ml.matching.table import (
     lay_out_sets,
     quote,
     read_rows,
+    read_values,
 )
-from glue_ml.matching.training import learn
+from glue_ml.matching.training import find_source_column, learn, locate_pairs
 from glue_ml.matching.unsupervised import fit_unsupervised
 
 Progress = Callable[[str, int, int], None]  #: Stage name, stages done, stages in all.
@@ -52,12 +55,16 @@ SET_ROWS = 10  #: Rows in a labelling set.
 
 @dataclass(frozen=True)
 class MatchResult:
-    """The output of a run: `matches`, what was counted, how blocking was carried out, and seconds by stage."""
+    """The output of a run: `matches`, what was counted, how blocking was carried out, and seconds by stage.
+
+    `explanations`, where asked for, has one row for each link inside a group; see `explained_links.explain_links`.
+    """
 
     matches: DataFrame
     counts: Mapping[str, int]
     plan: Mapping[str, Any]
     seconds: Mapping[str, float]
+    explanations: DataFrame | None = None
 
 
 @dataclass
@@ -129,20 +136,26 @@ class FindMatches:
         with stages.run("read the table"):
             records = prepare_records(read_rows(df, primary_key=self.primary_key, columns=columns))
         with stages.run("block"):
-            blocked = Blocked(records, build_index(records, choose_budget(self.accuracy_cost_tradeoff)))
+            candidates = self._open(df, records, None)
         with stages.run("compare"):
-            candidates = open_candidates(df.sparkSession, blocked)
             counts = count_candidate_patterns(candidates)
             unsupervised = fit_unsupervised(records, counts, seed=self.seed)
         with stages.run("learn"):
             model = MatchModel(settings, records.profiles, unsupervised)
             if labels is not None:
                 rows = _labeled_rows(labels, primary_key=self.primary_key)
-                model = model.with_learned(learn(model, records, blocked.index, rows))
+                source = find_source_column(records, locate_pairs(records, rows))
+                if source is not None:
+                    candidates = self._open(df, records, source)
+                model = model.with_learned(learn(model, candidates, rows, source=source))
         fitted = FindMatchesModel(model, progress=self.progress)
-        if self.reuse_prepared and model.source_column is None:  # with one, a model blocks in another way
+        if self.reuse_prepared:
             fitted._prepared = (df, candidates)
         return fitted
+
+    def _open(self, df: DataFrame, records: Records, source: str | None) -> Candidates:
+        index = build_index(records, choose_budget(self.accuracy_cost_tradeoff), source=source)
+        return open_candidates(df.sparkSession, Blocked(records, index))
 
     def _settings(self) -> Settings:
         return Settings(
@@ -205,8 +218,30 @@ class FindMatchesModel:
         """Return `df` with `match_id` (long; equal means same) and, if asked, `match_confidence_score` (0 to 1)."""
         return self.find_matches(df, scores=scores).matches
 
-    def find_matches(self, df: DataFrame, *, scores: bool = False) -> MatchResult:
+    def explain(self, df: DataFrame, a: str, b: str) -> Explanation:
+        """Tell why the rows of `df` with the keys `a` and `b` (as text) are a match or not.
+
+        The whole table is read and blocked, as words and ranks count by how rare they are in it. Raises InputError for
+        a key that the table does not hold.
+        """
+        primary_key = self.settings.primary_key
+        check_table(df, primary_key=primary_key)
+        candidates = self._block(df, _Stages(FIT_STAGES, self.progress))
+        records, index = candidates.blocked.records, candidates.blocked.index
+        left, right = (np.array([_find_row(records, key, primary_key)]) for key in (a, b))
+        seen = look_first(candidates, self.model_)[0] if self.model_.looks_twice else None
+        (told,) = explain_pairs(self.model_, records, index, left, right, seen)
+        return show_values(told, read_values(df, (a, b), primary_key=primary_key))
+
+    def prepare(self, df: DataFrame) -> Blocked:
+        """Read `df` and block it as a run would; raises InputError where a run would."""
+        check_table(df, primary_key=self.settings.primary_key)
+        return self._block(df, _Stages(FIT_STAGES, None)).blocked
+
+    def find_matches(self, df: DataFrame, *, scores: bool = False, explained_links: int | None = None) -> MatchResult:
         """Do what `transform` does and tell what was counted, planned and timed.
+
+        `explained_links`: where set, the links of each group, at most so many of a group, are explained as well.
 
         The matching runs at once; writing the result reads `df` a second time, so `df` must be deterministic.
         """
@@ -223,7 +258,14 @@ class FindMatchesModel:
             groups = _groups_table(records, clustering, scores=scores)
             matches = attach_groups(df, groups, primary_key=primary_key)
         counts = {"candidate_pairs": pairs, "labeled_rows": self.label_count_, **_count_groups(clustering)}
-        return MatchResult(matches, counts, plan.to_dict(), stages.seconds)
+        explanations = None
+        if explained_links is not None:
+            links = choose_links(
+                clustering.labels, as_row_pairs(edges), threshold=self.threshold_, limit=explained_links
+            )
+            counts |= links.counts
+            explanations = explain_links(df.sparkSession, candidates.blocked, self.model_, links, edges)
+        return MatchResult(matches, counts, plan.to_dict(), stages.seconds, explanations)
 
     def labeling_sets(self, df: DataFrame, *, rows: int = 100, seed: int | None = None) -> DataFrame:
         """Return about `rows` rows worth labelling: labeling_set_id, label (null), then the columns of `df` as strings.
@@ -299,6 +341,13 @@ def _row_pairs(records: Records, pairs: Sequence[tuple[str, str]]) -> Rows:
     """Return key pairs as row numbers; a pair with a key that this table lacks constrains nothing."""
     rows = records.find_rows([key for pair in pairs for key in pair]).reshape(-1, 2)
     return np.sort(rows[(rows >= 0).all(axis=1)], axis=1)
+
+
+def _find_row(records: Records, key: str, primary_key: str) -> int:
+    row = int(records.find_rows([key])[0])
+    if row < 0:
+        raise InputError(f"the table has no row whose {primary_key!r} is {key!r}; name the key of a row, as text")
+    return row
 
 
 def _groups_table(records: Records, clustering: Clustering, *, scores: bool) -> pa.Table:

@@ -13,6 +13,7 @@ from pyspark.sql import types as T
 
 from glue_ml.errors import InputError
 from glue_ml.matching.enforced import SET, connect_groups, level_confidence, look_up
+from glue_ml.matching.enforced_labels import EnforcedLabels, add_labels, separate_rows
 from glue_ml.matching.find_matches import FindMatchesModel, MatchResult
 from glue_ml.matching.table import CONFIDENCE, MATCH_ID, attach_groups, check_table, collect_arrow, quote
 
@@ -60,7 +61,12 @@ def prepare_increment(existing: DataFrame, incremental: DataFrame, *, primary_ke
 
 
 def match_increment(
-    increment: Increment, model: FindMatchesModel, *, scores: bool = False, enforced: pa.Table | None = None
+    increment: Increment,
+    model: FindMatchesModel,
+    *,
+    scores: bool = False,
+    enforced: pa.Table | None = None,
+    labels: EnforcedLabels | None = None,
 ) -> MatchResult:
     """Give every row of `increment` a match id; those that are there stay as they are.
 
@@ -68,7 +74,8 @@ def match_increment(
     found with them have, the smallest of equally frequent ones. Where there are none, they are a new group, whose id is
     greater than all existing ones; new ids follow the order of the groups' smallest keys, as text. A new row that is an
     enforced match (see `read_enforced`) of existing ones takes the smallest id of these, and its new group with it.
-    A group's confidence is the least of those that its rows were found with.
+    A group's confidence is the least of those that its rows were found with. What `labels` enforce of new rows holds
+    in the same way: a new row that must not be with another leaves its group for one of its own.
 
     Cost: today that of a full match of all rows, and a join by key. The result does not depend on partitions.
     Raises what `FindMatchesModel.find_matches` raises.
@@ -76,12 +83,25 @@ def match_increment(
     found = model.find_matches(increment.rows, scores=scores)
     if increment.first_free > _LARGEST - found.counts["rows"]:
         raise InputError(f"the greatest existing {MATCH_ID} is {increment.first_free - 1}; there is no room above it")
-    matches = _assign(found.matches, increment)
+    matches, labels = _assign(found.matches, increment), labels or EnforcedLabels()
+    enforced = add_labels(enforced, labels)
     if enforced is not None:
         matches = _move_enforced(matches, enforced, increment)
+    matches = separate_rows(
+        matches, labels.apart, enforced,
+        primary_key=increment.primary_key, existing=_EXISTING, first_free=increment.first_free + found.counts["rows"],
+    )  # fmt: skip
     matches = level_confidence(matches).select(*(F.col(quote(name)) for name in found.matches.columns))
     counts = {name: found.counts[name] for name in ("rows", "candidate_pairs", "labeled_rows")}
     return MatchResult(matches, counts, found.plan, found.seconds)
+
+
+def enforced_labels(model: FindMatchesModel) -> EnforcedLabels:
+    """Return what the labels of `model` enforce: nothing, unless it was told to enforce them."""
+    learned = model.model_.learned
+    if learned is None or not model.settings.enforce_provided_labels:
+        return EnforcedLabels()
+    return EnforcedLabels.of_rows(learned.labels)
 
 
 def count_groups(matches: DataFrame) -> dict[str, int]:

@@ -28,13 +28,15 @@ STRATA = 10
 @dataclass(frozen=True)
 class PairPool:
     """Pairs to choose from: row numbers, probability of a match, disagreement of the committee (larger: less sure),
-    and how much the pair would tell about what the model or a view alone misses."""
+    and how much the pair would tell about what the model or a view alone misses. Pairs of each `kind` are chosen in
+    turn."""
 
     left: Rows
     right: Rows
     probability: Scores
     disagreement: Scores
     coverage: Scores
+    kind: Rows
 
 
 def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: int) -> list[list[int]]:
@@ -46,8 +48,8 @@ def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: in
     rng = np.random.default_rng(seed)
     picker = _Picker(pool)
     uncertain = rows - round(rows * COVERAGE_SHARE) - round(rows * RANDOM_SHARE)
-    picker.pick(np.argsort(-pool.disagreement, kind="stable"), until=uncertain, extend=True)
-    picker.pick(np.argsort(-pool.coverage, kind="stable"), until=rows - round(rows * RANDOM_SHARE), extend=False)
+    picker.pick(_take_turns(-pool.disagreement, pool.kind), until=uncertain, extend=True)
+    picker.pick(_take_turns(-pool.coverage, pool.kind), until=rows - round(rows * RANDOM_SHARE), extend=False)
     picker.pick(_stratified_order(pool.probability, rng), until=rows, extend=False)
     return picker.groups
 
@@ -56,7 +58,17 @@ def _sorted_pool(pool: PairPool, excluded: Rows) -> PairPool:
     free = ~(np.isin(pool.left, excluded) | np.isin(pool.right, excluded))
     order = np.flatnonzero(free)[np.lexsort((pool.right[free], pool.left[free]))]
     left, right = pool.left[order], pool.right[order]
-    return PairPool(left, right, pool.probability[order], pool.disagreement[order], pool.coverage[order])
+    return PairPool(
+        left, right, pool.probability[order], pool.disagreement[order], pool.coverage[order], pool.kind[order]
+    )
+
+
+def _take_turns(cost: Scores, kind: Rows) -> Rows:
+    """Return the order of rising cost that takes one of each kind in turn."""
+    order = np.lexsort((cost, kind))
+    turn = np.empty(len(order), dtype=np.int64)
+    turn[order] = np.arange(len(order)) - np.searchsorted(kind[order], kind[order])
+    return np.lexsort((kind, turn))
 
 
 def _stratified_order(probability: Scores, rng: np.random.Generator) -> Rows:

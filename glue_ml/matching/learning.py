@@ -27,9 +27,13 @@ class Scorer:
     forest: Forest
     calibration: Calibration
 
+    def score(self, features: Feature) -> Scores:
+        """Return the share of the trees' votes for a match, 0 to 1, for each pair."""
+        return self.forest.score(features[:, self.columns])
+
     def probability(self, features: Feature) -> Scores:
         """Return the calibrated probability that each pair matches."""
-        return self.calibration.apply(self.forest.score(features[:, self.columns]))
+        return self.calibration.apply(self.score(features))
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,22 @@ def grow_fold_forests(features: Feature, is_match: Flags, fold: npt.NDArray[np.i
 
 
 def fit_scorer(
-    features: Feature, columns: npt.NDArray[np.int64], is_match: Flags, folds: FoldForests, *, seed: int
+    features: Feature,
+    columns: npt.NDArray[np.int64],
+    is_match: Flags,
+    folds: FoldForests,
+    *,
+    seed: int,
+    calibrated_on: Flags | None = None,
 ) -> Scorer:
-    """Grow the final forest on all labelled pairs; calibrate it by the out-of-fold scores."""
+    """Grow the final forest on all labelled pairs; calibrate it by the out-of-fold scores.
+
+    `calibrated_on`: the pairs that are like those to be scored, if not all are. Where they are of one class, all count.
+    """
     forest = grow_forest(features[:, columns], is_match, seed=seed)
-    return Scorer(columns, forest, fit_calibration(folds.score, is_match))
+    if calibrated_on is None or len(np.unique(is_match[calibrated_on])) < 2:
+        calibrated_on = np.ones(len(is_match), dtype=bool)
+    return Scorer(columns, forest, fit_calibration(folds.score[calibrated_on], is_match[calibrated_on]))
 
 
 def measure_column_importances(

@@ -19,7 +19,7 @@ from glue_ml.domain.labels import LabeledRow
 from glue_ml.errors import InputError, NotFoundError
 from glue_ml.matching.blocking import CONTEXT
 from glue_ml.matching.comparison import RECORD, Feature, FeatureName, compare, name_features
-from glue_ml.matching.evaluation import Calibration, Evaluation
+from glue_ml.matching.evaluation import Calibration, Evaluation, HeldOut
 from glue_ml.matching.forest import Forest
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.profile import ColumnProfile
@@ -29,7 +29,8 @@ from glue_ml.matching.unsupervised import Unsupervised
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 
-FORMAT = 1  #: Raised when an older reader would misread a saved model.
+FORMAT = 2  #: Raised when an older reader would misread a saved model.
+_SCORERS = ("context", "second", "plain")
 _UNSUPERVISED_FEATURE = "fellegi_sunter"
 
 
@@ -57,15 +58,19 @@ class Settings:
 class Learned:
     """What labels added: a scorer that sees the candidate lists, one that sees the pair alone, and the evaluation.
 
+    `second` looks again at the pairs that `context` thinks possible, now that their rivals have scores too.
     `source_column`, where the labels showed one, is the column in which the two records of a match differ.
+    `held_out` are the pairs behind the evaluation; models that were saved before it was kept have none.
     """
 
     context: Scorer
+    second: Scorer
     plain: Scorer
     prefers_context: bool
     source_column: str | None
     evaluation: Evaluation
     labels: tuple[LabeledRow, ...]
+    held_out: HeldOut | None = None
 
 
 @dataclass(frozen=True)
@@ -98,18 +103,42 @@ class MatchModel:
         log_odds = self.unsupervised.log_odds(compared, self.profiles)[:, None]
         return np.hstack([compared, log_odds.astype(np.float32), context])
 
+    @property
+    def looks_twice(self) -> bool:
+        """Whether the probability of a pair depends on the scores of its rivals."""
+        return self.learned is not None and self.learned.prefers_context
+
+    def first_look(self, features: Feature) -> Scores:
+        """Return the score, 0 to 1, that decides which pairs are looked at again; needs labels."""
+        assert self.learned is not None
+        return self.learned.context.score(features)
+
+    def second_look(self, features: Feature, rivals: Feature) -> tuple[Scores, Scores]:
+        """Return the score, 0 to 1, and the probability of pairs given their RIVALS; needs labels."""
+        assert self.learned is not None
+        score = self.learned.second.score(np.hstack([features, rivals]))
+        return score, self.learned.second.calibration.apply(score)
+
     def probability(self, features: Feature) -> Scores:
-        """Return the probability that each candidate pair matches."""
+        """Return the probability that each candidate pair matches, by the pair and its CONTEXT alone."""
         if self.learned is None:
             return _unsupervised_probability(features)
         chosen = self.learned.context if self.learned.prefers_context else self.learned.plain
         return chosen.probability(features)
 
     def plain_probability(self, records: Records, left: Rows, right: Rows) -> Scores:
-        """Return the probability of pairs that blocking may never have proposed: their context is unknown."""
+        """Return the probability of pairs that blocking may never have proposed: their context is unknown.
+
+        Where the table joins several sources nothing was learned about pairs within a source: they speak neither for
+        nor against a match, which is what the threshold says.
+        """
         nothing = np.zeros((len(left), len(CONTEXT)), dtype=np.float32)
         features = self.measure(compare(records, left, right), nothing)
-        return _unsupervised_probability(features) if self.learned is None else self.learned.plain.probability(features)
+        if self.learned is None:
+            return _unsupervised_probability(features)
+        probability = self.learned.plain.probability(features)
+        source = records.codes_of(self.learned.source_column)
+        return probability if source is None else np.where(source[left] == source[right], self.threshold, probability)
 
     @property
     def source_column(self) -> str | None:
@@ -142,12 +171,14 @@ def save_model(model: MatchModel, uri: str) -> None:
             "prefers_context": learned.prefers_context,
             "source_column": learned.source_column,
             "evaluation": learned.evaluation.to_dict(),
-            "context": _describe_scorer(learned.context),
-            "plain": _describe_scorer(learned.plain),
+            **{name: _describe_scorer(getattr(learned, name)) for name in _SCORERS},
         }
-        storage.write_bytes(storage.join(uri, "context_forest.parquet"), _parquet(learned.context.forest.to_arrow()))
-        storage.write_bytes(storage.join(uri, "plain_forest.parquet"), _parquet(learned.plain.forest.to_arrow()))
+        for name in _SCORERS:
+            forest = getattr(learned, name).forest
+            storage.write_bytes(storage.join(uri, f"{name}_forest.parquet"), _parquet(forest.to_arrow()))
         storage.write_bytes(storage.join(uri, "labels.parquet"), _parquet(_labels_table(learned.labels)))
+        if learned.held_out is not None:
+            storage.write_bytes(storage.join(uri, "held_out.parquet"), _parquet(_held_out_table(learned.held_out)))
     storage.write_bytes(storage.join(uri, "model.json"), json.dumps(described, indent=1).encode())
 
 
@@ -174,12 +205,27 @@ def _load_learned(uri: str, members: dict[str, Any]) -> Learned:
     labels = pq.read_table(io.BytesIO(storage.read_bytes(storage.join(uri, "labels.parquet"))))
     return Learned(
         _load_scorer(uri, "context", members["context"]),
+        _load_scorer(uri, "second", members["second"]),
         _load_scorer(uri, "plain", members["plain"]),
         members["prefers_context"],
         members["source_column"],
         Evaluation.from_dict(members["evaluation"]),
         tuple(LabeledRow(row["labeling_set_id"], row["label"], row["key"]) for row in labels.to_pylist()),
+        _load_held_out(storage.join(uri, "held_out.parquet")),
     )
+
+
+def _load_held_out(path: str) -> HeldOut | None:
+    if not storage.exists(path):
+        return None
+    table = pq.read_table(io.BytesIO(storage.read_bytes(path)))
+    left, right = (tuple(table.column(name).to_pylist()) for name in ("left", "right"))
+    is_match, probability = (table.column(name).to_numpy() for name in ("is_match", "probability"))
+    return HeldOut(left, right, is_match, probability)
+
+
+def _held_out_table(held_out: HeldOut) -> pa.Table:
+    return pa.table({name: pa.array(getattr(held_out, name)) for name in ("left", "right", "is_match", "probability")})
 
 
 def _describe_scorer(scorer: Scorer) -> dict[str, Any]:

@@ -7,7 +7,7 @@ work; of a larger one the prepared records and the blocking index are shipped to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from glue_ml.matching.blocking import CONTEXT, BlockingIndex, list_candidates, list_pairs, unlisted_rank
 from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.records import Records
+from glue_ml.matching.rivals import RIVALS
 from glue_ml.matching.table import collect_arrow
 
 T = TypeVar("T")
@@ -83,17 +84,30 @@ class Blocked:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Some candidate pairs: row numbers lo < hi, and their CONTEXT (pairs x features)."""
+    """Some candidate pairs: row numbers lo < hi, their CONTEXT (pairs x features) and, at a second look, RIVALS."""
 
     records: Records
     lo: Rows
     hi: Rows
     context: Feature
+    rivals: Feature | None = None
+
+    @classmethod
+    def of(cls, records: Records, pairs: pa.Table) -> PairBatch:
+        """Return the pairs of a table with the columns lo, hi, those of CONTEXT and, perhaps, those of RIVALS."""
+        lo, hi = (pairs.column(name).to_numpy() for name in ("lo", "hi"))
+        rivals = stack_columns(pairs, RIVALS) if RIVALS[0] in pairs.column_names else None
+        return cls(records, lo, hi, stack_columns(pairs, CONTEXT), rivals)
 
     @cached_property
     def compared(self) -> Feature:
         """The features of comparing the records (pairs x features); computed once."""
         return compare(self.records, self.lo, self.hi)
+
+
+def stack_columns(pairs: pa.Table | pa.RecordBatch, names: Sequence[str]) -> Feature:
+    """Return columns of numbers side by side (pairs x names)."""
+    return np.stack([pairs.column(name).to_numpy() for name in names], axis=-1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -118,6 +132,9 @@ class Candidates(Protocol):
 
     def ask(self, question: Question) -> pa.Table:
         """Return the merged answer over all candidate pairs."""
+
+    def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
+        """Return the merged answer over `pairs`, a table as `PairBatch.of` reads it."""
 
 
 def open_candidates(spark: SparkSession, blocked: Blocked) -> Candidates:
@@ -144,6 +161,12 @@ class DriverCandidates:
         """Return the merged answer over all candidate pairs."""
         return question.merge(pa.concat_tables([question.answer(batch) for batch in self.batches]))
 
+    def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
+        """Return the merged answer over `pairs`."""
+        starts = range(0, max(len(pairs), 1), PAIRS_PER_BATCH)
+        batches = (PairBatch.of(self.blocked.records, pairs.slice(start, PAIRS_PER_BATCH)) for start in starts)
+        return question.merge(pa.concat_tables([question.answer(batch) for batch in batches]))
+
 
 @dataclass(frozen=True)
 class SparkCandidates:
@@ -155,7 +178,15 @@ class SparkCandidates:
     def ask(self, question: Question) -> pa.Table:
         """Return the merged answer over all candidate pairs. Cost: one Spark job."""
         shipped = Shipped(self.spark, self.blocked)
-        pairs = propose_pairs(self.spark, shipped, rows=len(self.blocked.records))
+        return self._ask(question, propose_pairs(self.spark, shipped, rows=len(self.blocked.records)), shipped)
+
+    def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
+        """Return the merged answer over `pairs`. Cost: one Spark job."""
+        tasks = max(parallelism(self.spark), -(-len(pairs) // PAIRS_PER_BATCH))
+        df = self.spark.createDataFrame(pairs.to_pandas(), schema=_AGAIN).repartition(tasks)
+        return self._ask(question, df, Shipped(self.spark, self.blocked))
+
+    def _ask(self, question: Question, pairs: DataFrame, shipped: Shipped[Blocked]) -> pa.Table:
         answers = collect_arrow(pairs.mapInArrow(_ask_task(shipped, question), question.schema))
         shipped.release()
         return question.merge(answers)
@@ -184,6 +215,7 @@ class Shipped(Generic[T]):
             self._broadcast.unpersist()
 
 
+_AGAIN = ", ".join(["lo long", "hi long", *(f"{name} float" for name in (*CONTEXT, *RIVALS))])
 _LISTED = "lo long, hi long, score float, rank int, ratio float, views tinyint"
 
 
@@ -232,11 +264,8 @@ def _ask_task(
     shipped: Shipped[Blocked], question: Question
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        records, answers = shipped.value.records, []
-        for table in _rebatch(batches, PAIRS_PER_BATCH):
-            context = np.stack([table.column(name).to_numpy() for name in CONTEXT], axis=-1).astype(np.float32)
-            lo, hi = table.column("lo").to_numpy(), table.column("hi").to_numpy()
-            answers.append(question.answer(PairBatch(records, lo, hi, context)))
+        records = shipped.value.records
+        answers = [question.answer(PairBatch.of(records, table)) for table in _rebatch(batches, PAIRS_PER_BATCH)]
         if answers:
             yield from question.merge(pa.concat_tables(answers)).to_batches()
 

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from glue_ml.matching.profile import ColumnKind, ColumnProfile, parse_date, parse_number, profile_column
-from glue_ml.matching.tokens import Incidence, build_incidence, clean, split_words
+from glue_ml.matching.tokens import Incidence, build_incidence, clean, encode_sorted, split_words
 
+MAX_SOURCES = 10  #: Each source has an inverted index of its own.
 WORDLESS = frozenset({ColumnKind.EMPTY, ColumnKind.CATEGORY})  #: Kinds whose words are too common to be evidence.
 
 
@@ -38,6 +39,21 @@ class Column:
 
 
 @dataclass(frozen=True)
+class ValueCounts:
+    """How often values and words occur in a table: the weights of evidence. Both are sorted and distinct.
+
+    Counts of one table may weigh the records of another (see `prepare_records`): a value that they lack is as rare as
+    can be.
+    """
+
+    rows: int
+    words: pa.StringArray
+    word_rows: npt.NDArray[np.int64]  #: Rows that hold each word.
+    values: tuple[pa.StringArray, ...]  #: By column, cleaned.
+    value_rows: tuple[npt.NDArray[np.int64], ...]
+
+
+@dataclass(frozen=True)
 class Records:
     """All rows of a run. Row numbers follow the sorted keys, so they depend on the data alone."""
 
@@ -45,6 +61,7 @@ class Records:
     columns: tuple[Column, ...]
     words: Incidence  #: rows x vocabulary, 0/1: the words of all columns together.
     vocabulary: list[str]
+    counts: ValueCounts | None = None  #: None: their own.
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -57,18 +74,34 @@ class Records:
     @cached_property
     def idf(self) -> npt.NDArray[np.float32]:
         """Inverse document frequency of each word, as a share of the largest possible: 0 (everywhere) to 1."""
-        frequency = np.bincount(self.words.indices, minlength=self.words.shape[1])
-        return inverse_frequency(frequency, len(self))
+        return inverse_frequency(self.frequency, len(self) if self.counts is None else self.counts.rows)
+
+    @cached_property
+    def frequency(self) -> npt.NDArray[np.int64]:
+        """The number of rows that hold each word, by `counts`."""
+        if self.counts is None:
+            return np.bincount(self.words.indices, minlength=self.words.shape[1])
+        return look_up_counts(pa.array(self.vocabulary, pa.string()), self.counts.words, self.counts.word_rows)
 
     @cached_property
     def code_words(self) -> npt.NDArray[np.bool_]:
         """Which words hold a digit: model numbers, house numbers, years."""
         return np.array([any(c.isdigit() for c in word) for word in self.vocabulary], dtype=bool)
 
+    def codes_of(self, name: str | None) -> npt.NDArray[np.int32] | None:
+        """Return the codes of the column of that name, None where there is none."""
+        return next((column.codes for column in self.columns if column.profile.name == name), None)
+
     def find_rows(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the row number of each key, -1 where the table has no such key."""
         found = pc.index_in(pa.array(keys, pa.string()), value_set=self.keys)
         return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
+
+
+def could_be_source(column: Column) -> bool:
+    """Tell whether a column may name the source that a record comes from: a category of a few values, never missing."""
+    profile = column.profile
+    return profile.kind is ColumnKind.CATEGORY and profile.fill == 1.0 and len(column.values) <= MAX_SOURCES
 
 
 def inverse_frequency(frequency: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.float32]:
@@ -77,10 +110,33 @@ def inverse_frequency(frequency: npt.NDArray[np.int64], rows: int) -> npt.NDArra
     return np.asarray(np.clip(1.0 - np.log(np.maximum(frequency, 1)) / scale, 0.0, 1.0), dtype=np.float32)
 
 
-def prepare_records(table: pa.Table, profiles: Sequence[ColumnProfile] | None = None) -> Records:
+def look_up_counts(
+    values: pa.StringArray, known: pa.StringArray, counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return the count of each value, 0 where it is not among those `known`."""
+    place = pc.fill_null(pc.index_in(values, value_set=known), -1).to_numpy(zero_copy_only=False)
+    return np.asarray(np.append(counts, 0)[place], dtype=np.int64)
+
+
+def count_values(table: pa.Table, records: Records) -> ValueCounts:
+    """Count the values and words of `table`, of which `records` were prepared."""
+    encoded = [_encode(table.column(i)) for i in range(1, table.num_columns)]
+    return ValueCounts(
+        len(records),
+        pa.array(records.vocabulary, pa.string()),
+        records.frequency,
+        tuple(values for _, values in encoded),
+        tuple(np.bincount(codes[codes >= 0], minlength=len(values)) for codes, values in encoded),
+    )
+
+
+def prepare_records(
+    table: pa.Table, profiles: Sequence[ColumnProfile] | None = None, counts: ValueCounts | None = None
+) -> Records:
     """Prepare `table` (first column the unique key, the rest strings under their own names), sorted by key.
 
     `profiles` are those of the model that will score the records; without them the columns are profiled here.
+    `counts` say how common a value is; without them the table itself does.
     """
     table = table.take(pc.sort_indices(table.column(0)))
     keys = table.column(0).combine_chunks()
@@ -94,27 +150,38 @@ def prepare_records(table: pa.Table, profiles: Sequence[ColumnProfile] | None = 
     matrices, vocabulary = build_incidence([split_words(encoded[i][1]) for i in wordy])
     words = {i: _with_empty_row(matrix) for i, matrix in zip(wordy, matrices, strict=True)}
     columns = tuple(
-        _build_column(profile, codes, values, words.get(i))
+        _build_column(profile, codes, values, words.get(i), _count_column(codes, values, counts, i))
         for i, (profile, (codes, values)) in enumerate(zip(profiles, encoded, strict=True))
     )
-    return Records(keys, columns, _union_words(columns, len(keys), len(vocabulary)), vocabulary)
+    return Records(keys, columns, _union_words(columns, len(keys), len(vocabulary)), vocabulary, counts)
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
     """Dictionary-encode a column of strings after cleaning; distinct raw values are cleaned once."""
     raw = column.combine_chunks().dictionary_encode()
-    cleaned = clean(raw.dictionary.cast(pa.string())).dictionary_encode()
-    recode = pc.fill_null(cleaned.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
-    recode = np.append(recode, np.int32(-1))
-    codes = recode[pc.fill_null(raw.indices, -1).to_numpy(zero_copy_only=False)]
-    return codes, cleaned.dictionary
+    recode, values = encode_sorted(clean(raw.dictionary.cast(pa.string())))
+    recode = np.append(recode, -1).astype(np.int32)
+    return recode[pc.fill_null(raw.indices, -1).to_numpy(zero_copy_only=False)], values
+
+
+def _count_column(
+    codes: npt.NDArray[np.int32], values: pa.StringArray, counts: ValueCounts | None, column: int
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the rows of each distinct value, and the filled rows in all."""
+    if counts is None:
+        return np.bincount(codes[codes >= 0], minlength=len(values)), int((codes >= 0).sum())
+    known = counts.value_rows[column]
+    return look_up_counts(values, counts.values[column], known), int(known.sum())
 
 
 def _build_column(
-    profile: ColumnProfile, codes: npt.NDArray[np.int32], dictionary: pa.StringArray, words: Incidence | None
+    profile: ColumnProfile,
+    codes: npt.NDArray[np.int32],
+    dictionary: pa.StringArray,
+    words: Incidence | None,
+    counted: tuple[npt.NDArray[np.int64], int],
 ) -> Column:
     values = dictionary.to_pylist()
-    counts = np.bincount(codes[codes >= 0], minlength=len(values))
     numbers = dates = None
     if profile.kind is ColumnKind.NUMBER:
         numbers = np.array([parse_number(value) for value in values], dtype=np.float64)
@@ -123,7 +190,7 @@ def _build_column(
         dates = np.array([parse_date(value) or nothing for value in values], dtype=np.float64).reshape(-1, 3)
     if profile.kind is ColumnKind.PHONE:
         values = ["".join(c for c in value if c.isdigit()) for value in values]
-    return Column(profile, codes, values, inverse_frequency(counts, int(counts.sum())), words, numbers, dates)
+    return Column(profile, codes, values, inverse_frequency(*counted), words, numbers, dates)
 
 
 def _with_empty_row(matrix: Incidence) -> Incidence:

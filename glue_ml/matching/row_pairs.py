@@ -96,6 +96,16 @@ class Scale:
         return np.where(links.forbids(pairs), -np.inf, np.round(log_odds / STEP) * STEP)
 
 
+def locate(lo: Rows, hi: Rows, wanted_lo: Rows, wanted_hi: Rows) -> tuple[Rows, Flags]:
+    """Return where each wanted pair is among the pairs (lo, hi), which are in row order, and whether it is there."""
+    if len(lo) == 0:
+        return np.zeros(len(wanted_lo), dtype=np.int64), np.zeros(len(wanted_lo), dtype=bool)
+    height = np.int64(1 + max(hi.max(), wanted_hi.max(initial=0)))
+    known, wanted = lo * height + hi, wanted_lo * height + wanted_hi
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return place, known[place] == wanted
+
+
 def label_components(count: int, lo: Rows, hi: Rows) -> Rows:
     """Return the connected component of each row 0..count-1, named by its smallest row."""
     graph = coo_array((np.ones(len(lo), dtype=np.int8), (lo, hi)), shape=(count, count))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -12,8 +14,12 @@ from glue_ml.matching.blocking import CONTEXT
 from glue_ml.matching.clustering import ClusterOptions
 from glue_ml.matching.comparison import Feature
 from glue_ml.matching.labeling import PairPool
+from glue_ml.matching.learning import Scorer
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import Candidates, PairBatch, Question
+from glue_ml.matching.records import could_be_source
+from glue_ml.matching.rivals import FIRST_LOOK_FLOOR, RIVALS, find_rivals, measure_rivals
+from glue_ml.matching.row_pairs import locate
 from glue_ml.matching.unsupervised import TAIL_RANK, PatternCounts
 
 Rows = npt.NDArray[np.int64]
@@ -21,7 +27,7 @@ Rows = npt.NDArray[np.int64]
 LIKENESS_STEEPNESS = 12.0  #: From 5 to 95 % within a quarter of the range of the mean cosine of the views.
 BEST_CANDIDATE_BONUS = 0.25  #: Somebody's best candidate is asked about before an equally doubtful other.
 POOL_PAIRS = 20_000  #: Most promising pairs of each kind brought to the driver to choose labelling sets from.
-_POOL = ["lo", "hi", "probability", "disagreement", "coverage", "scatter"]
+_POOL = ["lo", "hi", "probability", "disagreement", "coverage", "kind", "scatter"]
 
 
 def count_candidate_patterns(candidates: Candidates) -> PatternCounts:
@@ -52,20 +58,83 @@ def _sum_patterns(parts: pa.Table) -> pa.Table:
 
 
 def score_edges(candidates: Candidates, model: MatchModel) -> tuple[pa.Table, int]:
-    """Return the candidate pairs that clustering may use (lo, hi, probability), sorted, and how many there were."""
+    """Return the candidate pairs that clustering may use (lo, hi, probability), sorted, and how many there were.
+
+    Where the model looks twice the pairs have their RIVALS too.
+    """
     floor = ClusterOptions().island_probability(model.threshold)
+    if model.looks_twice:
+        pairs, count = look_first(candidates, model)
+        edges = look_again(candidates, model, pairs)
+        return edges.filter(pc.greater_equal(edges.column("probability"), floor)), count
 
     def score(batch: PairBatch) -> pa.Table:
         probability = model.probability(model.measure(batch.compared, batch.context))
         kept = probability >= floor
-        # the count of all pairs travels in a row of its own, which saves a second pass over them
-        lo, hi = np.append(batch.lo[kept], -1), np.append(batch.hi[kept], len(batch.lo))
-        return pa.table({"lo": lo, "hi": hi, "probability": np.append(probability[kept], 0.0)})
+        return _count_pairs({"lo": batch.lo, "hi": batch.hi, "probability": probability}, kept)
 
-    scored = candidates.ask(Question(score, _keep, "lo long, hi long, probability double"))
-    is_edge = pc.greater_equal(scored.column("lo"), 0)
-    count = pc.sum(scored.filter(pc.invert(is_edge)).column("hi")).as_py()
-    return scored.filter(is_edge).sort_by([("lo", "ascending"), ("hi", "ascending")]), count or 0
+    return _split_count(candidates.ask(Question(score, _keep, "lo long, hi long, probability double")))
+
+
+def look_first(candidates: Candidates, model: MatchModel, first: Scorer | None = None) -> tuple[pa.Table, int]:
+    """Return the pairs worth a second look with their RIVALS, sorted, and how many candidate pairs there were.
+
+    `first` scores them; the model's own, if it is not said.
+
+    Columns: lo, hi, first_score (of the first look), those of CONTEXT and of RIVALS.
+    """
+
+    score_pairs = model.first_look if first is None else first.score
+
+    def score(batch: PairBatch) -> pa.Table:
+        found = score_pairs(model.measure(batch.compared, batch.context))
+        context = dict(zip(CONTEXT, batch.context.T, strict=True))
+        return _count_pairs({"lo": batch.lo, "hi": batch.hi, "first_score": found} | context, found >= FIRST_LOOK_FLOOR)
+
+    schema = ", ".join(["lo long, hi long, first_score double", *(f"{name} float" for name in CONTEXT)])
+    pairs, count = _split_count(candidates.ask(Question(score, _keep, schema)))
+    lo, hi, found = (pairs.column(name).to_numpy() for name in ("lo", "hi", "first_score"))
+    rivals = measure_rivals(found, *find_rivals(lo, hi, found))
+    for name, column in zip(RIVALS, rivals.T, strict=True):
+        pairs = pairs.append_column(name, pa.array(column))
+    return pairs, count
+
+
+def look_again(candidates: Candidates, model: MatchModel, pairs: pa.Table) -> pa.Table:
+    """Return what `look_first` found with the score and the probability of the second look.
+
+    Columns: lo, hi, score, probability, those of RIVALS; sorted by lo and hi.
+    """
+
+    def score(batch: PairBatch) -> pa.Table:
+        assert batch.rivals is not None
+        found, probability = model.second_look(model.measure(batch.compared, batch.context), batch.rivals)
+        return pa.table({"lo": batch.lo, "hi": batch.hi, "score": found, "probability": probability})
+
+    schema = "lo long, hi long, score double, probability double"
+    seen = candidates.ask_again(Question(score, _keep, schema), pairs.drop_columns(["first_score"]))
+    seen = seen.sort_by([("lo", "ascending"), ("hi", "ascending")])
+    for name in RIVALS:
+        seen = seen.append_column(name, pairs.column(name))
+    return seen
+
+
+def _count_pairs(columns: dict[str, npt.NDArray[np.generic]], kept: npt.NDArray[np.bool_]) -> pa.Table:
+    """Return the columns where `kept`, and a row of lo = -1 whose hi is the number of pairs.
+
+    The count travels in a row of its own, which saves a second pass over all pairs.
+    """
+    last = {"lo": -1, "hi": len(kept)}
+    return pa.table(
+        {name: np.append(values[kept], values.dtype.type(last.get(name, 0))) for name, values in columns.items()}
+    )
+
+
+def _split_count(scored: pa.Table) -> tuple[pa.Table, int]:
+    """Return the pairs in row order, and how many there were before some were left out."""
+    is_pair = pc.greater_equal(scored.column("lo"), 0)
+    count = pc.sum(scored.filter(pc.invert(is_pair)).column("hi")).as_py()
+    return scored.filter(is_pair).sort_by([("lo", "ascending"), ("hi", "ascending")]), count or 0
 
 
 def _keep(parts: pa.Table) -> pa.Table:
@@ -78,12 +147,38 @@ def score_pool(candidates: Candidates, model: MatchModel) -> PairPool:
 
     def score(batch: PairBatch) -> pa.Table:
         features = model.measure(batch.compared, batch.context)
-        columns = [batch.lo, batch.hi, *_judge(model, features), _scatter(batch.lo, batch.hi, seed)]
+        kind = np.zeros(len(batch.lo), np.int64) if model.learned is not None else _tell_kinds(batch)
+        columns = [batch.lo, batch.hi, *_judge(model, features), kind, _scatter(batch.lo, batch.hi, seed)]
         return keep_most_promising(pa.table(dict(zip(_POOL, columns, strict=True))))
 
-    schema = "lo long, hi long, probability double, disagreement double, coverage double, scatter double"
+    schema = "lo long, hi long, probability double, disagreement double, coverage double, "
+    schema += "kind long, scatter double"
     pool = candidates.ask(Question(score, keep_most_promising, schema))
-    return PairPool(*(pool.column(name).to_numpy() for name in _POOL[:5]))
+    columns = {name: pool.column(name).to_numpy() for name in _POOL}
+    if model.looks_twice:
+        pairs, _ = look_first(candidates, model)
+        _judge_again(columns, look_again(candidates, model, pairs))
+    return PairPool(*(columns[name] for name in _POOL[:6]))
+
+
+def _tell_kinds(batch: PairBatch) -> Rows:
+    """Return a number per pair: in which of the columns that could name a source its records differ.
+
+    Before there are labels nobody knows whether matches are to be found within a source or across. A source that holds
+    many likenesses of its own would take all questions, if both were not asked about.
+    """
+    kind = np.zeros(len(batch.lo), dtype=np.int64)
+    for column in filter(could_be_source, batch.records.columns):
+        kind = 2 * kind + (column.codes[batch.lo] != column.codes[batch.hi])
+    return kind
+
+
+def _judge_again(pool: dict[str, npt.NDArray[Any]], seen: pa.Table) -> None:
+    """Let the second look say how probable a pair of the pool is, and how unsure the committee."""
+    lo, hi, score, probability = (seen.column(name).to_numpy() for name in ("lo", "hi", "score", "probability"))
+    place, found = locate(lo, hi, pool["lo"], pool["hi"])
+    for name, values in (("probability", probability), ("disagreement", 1.0 - np.abs(2.0 * score - 1.0))):
+        pool[name] = np.where(found, values[place] if len(values) else 0.0, pool[name])
 
 
 def keep_most_promising(pairs: pa.Table) -> pa.Table:

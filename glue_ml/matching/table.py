@@ -128,6 +128,16 @@ def lay_out_sets(df: DataFrame, sets: Sequence[tuple[str, Sequence[str]]], *, pr
     return chosen.select("labeling_set_id", label, *(F.col(quote(name)) for name in df.columns))
 
 
+def read_values(df: DataFrame, keys: Sequence[str], *, primary_key: str) -> dict[str, dict[str, str | None]]:
+    """Return the rows with these keys (as text): by key, each column's value as text. Cost: one Spark job."""
+    key = "__glue_ml_key"
+    shown = df.select(
+        F.col(quote(primary_key)).cast("string").alias(key), *(_as_text(df, name).alias(name) for name in df.columns)
+    )
+    rows = collect_arrow(shown.where(F.col(key).isin(list(keys)))).to_pylist()
+    return {str(row.pop(key)): row for row in rows}
+
+
 def _as_text(df: DataFrame, name: str) -> Any:
     simple = df.schema[name].dataType.simpleString()
     nested = simple.startswith(("array", "map", "struct"))

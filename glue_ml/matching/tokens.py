@@ -50,17 +50,30 @@ def split_words(values: pa.Array) -> Words:
 
 
 def build_incidence(columns: list[Words]) -> tuple[list[Incidence], list[str]]:
-    """Number the words of all `columns` in one vocabulary; return a 0/1 matrix per column, and the vocabulary."""
+    """Number the words of all `columns` in one sorted vocabulary; return a 0/1 matrix per column, and that."""
     flat = pa.concat_arrays([words.flat for words in columns]) if columns else pa.array([], pa.string())
-    encoded = flat.dictionary_encode()
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    vocabulary = encoded.dictionary.to_pylist()
+    codes, dictionary = encode_sorted(flat)
+    vocabulary = dictionary.to_pylist()
     matrices, start = [], 0
     for words in columns:
         stop = start + len(words.flat)
         matrices.append(_incidence(words.offsets, codes[start:stop], len(vocabulary)))
         start = stop
     return matrices, vocabulary
+
+
+def encode_sorted(values: pa.Array) -> tuple[npt.NDArray[np.int64], pa.StringArray]:
+    """Dictionary-encode strings: a code per value (-1: null), and the distinct ones in order.
+
+    The order makes the number of a value relative to others, and so all that is summed up in the order of numbers, a
+    matter of the values alone: not of what other rows there are.
+    """
+    encoded = values.dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    recode = np.full(len(order) + 1, -1, dtype=np.int64)
+    recode[order] = np.arange(len(order))
+    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return recode[codes], encoded.dictionary.take(pa.array(order))
 
 
 def hash_grams(values: pa.Array) -> Incidence:
@@ -84,3 +97,15 @@ def _incidence(offsets: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], wid
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix
+
+
+def spell_grams(text: str) -> dict[int, str]:
+    """Return the 3-grams of one string by the column that `hash_grams` puts them in."""
+    padded = f"^{text}$"
+    grams = {padded[i : i + 3] for i in range(len(padded) - 2)}
+    return {_hash_gram(gram): gram for gram in sorted(grams)}
+
+
+def _hash_gram(gram: str) -> int:
+    code = ord(gram[0]) | ord(gram[1]) << 21 | ord(gram[2]) << 42
+    return (code * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> (64 - GRAM_BITS)

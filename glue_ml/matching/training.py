@@ -7,35 +7,35 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from glue_ml.domain.labels import LabeledPair, LabeledRow, labeled_pairs
 from glue_ml.errors import LabelError, NotReadyError
-from glue_ml.matching.blocking import (
-    CONTEXT,
-    BlockingIndex,
-    CandidateLists,
-    build_index,
-    list_candidates,
-    look_up_context,
-)
-from glue_ml.matching.comparison import compare
-from glue_ml.matching.evaluation import area_under_precision_recall, evaluate_scores
+from glue_ml.matching.blocking import CONTEXT, BlockingBudget, CandidateLists, list_candidates, look_up_context
+from glue_ml.matching.comparison import Feature, compare
+from glue_ml.matching.evaluation import HeldOut, area_under_precision_recall, evaluate_scores
 from glue_ml.matching.learning import (
     FoldForests,
+    Scorer,
     assign_folds,
     fit_scorer,
     grow_fold_forests,
     measure_column_importances,
 )
 from glue_ml.matching.model import Learned, MatchModel
-from glue_ml.matching.profile import ColumnKind
-from glue_ml.matching.records import Records
+from glue_ml.matching.pipeline import Candidates
+from glue_ml.matching.records import Records, could_be_source
+from glue_ml.matching.rivals import find_rivals, measure_rivals
+from glue_ml.matching.row_pairs import locate
+from glue_ml.matching.scoring import look_first
 
 Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 MIN_SOURCE_MATCHES = 10  #: Labelled matches needed before a column is believed to name the source.
 SOURCE_SHARE = 0.95  #: Share of the matches that must differ in it.
-MAX_SOURCES = 10  #: Each source has an inverted index of its own.
+MIN_OTHERS = 100  #: Pairs that blocking does not propose, to learn from in any case.
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class TrainingPairs:
     right: Rows
     is_match: npt.NDArray[np.bool_]
     sets: tuple[str, ...]
+
+    def select(self, kept: Flags) -> TrainingPairs:
+        """Return the pairs where `kept`."""
+        sets = tuple(name for name, keep in zip(self.sets, kept, strict=True) if keep)
+        return TrainingPairs(self.left[kept], self.right[kept], self.is_match[kept], sets)
 
 
 def locate_pairs(records: Records, labels: Sequence[LabeledRow]) -> TrainingPairs:
@@ -81,8 +86,7 @@ def find_source_column(records: Records, pairs: TrainingPairs) -> str | None:
         return None
     left, right = pairs.left[pairs.is_match], pairs.right[pairs.is_match]
     for column in records.columns:
-        sources = len(column.values)
-        if column.profile.kind is ColumnKind.CATEGORY and column.profile.fill == 1.0 and sources <= MAX_SOURCES:
+        if could_be_source(column):
             differ = float((column.codes[left] != column.codes[right]).mean())
             by_chance = 1.0 - float((np.bincount(column.codes) / len(records)).max())
             if differ >= SOURCE_SHARE and by_chance < SOURCE_SHARE:
@@ -90,41 +94,116 @@ def find_source_column(records: Records, pairs: TrainingPairs) -> str | None:
     return None
 
 
-def learn(model: MatchModel, records: Records, index: BlockingIndex, labels: Sequence[LabeledRow]) -> Learned:
-    """Learn from `labels`: grow the forests, calibrate and evaluate them out of fold."""
-    pairs = locate_pairs(records, labels)
-    seed = model.settings.seed
-    source = find_source_column(records, pairs)
-    if source is not None:
-        index = build_index(records, index.budget, source=source)
+@dataclass(frozen=True)
+class Lesson:
+    """What there is to learn from: labelled pairs, their features, and which of them blocking proposes (`listed`)."""
+
+    pairs: TrainingPairs
+    features: Feature
+    listed: Flags
+
+    def select(self, kept: Flags) -> Lesson:
+        """Return the lesson of some of the pairs."""
+        return Lesson(self.pairs.select(kept), self.features[kept], self.listed[kept])
+
+
+def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow], *, source: str | None) -> Learned:
+    """Learn from `labels`: grow the forests, calibrate and evaluate them out of fold.
+
+    `candidates` are those of the table with the source column `source`; pairs within a source are left out.
+    """
+    records, index, seed = candidates.blocked.records, candidates.blocked.index, model.settings.seed
+    pairs = across_sources(records, locate_pairs(records, labels), source)
     lists = list_candidates(index, np.unique(np.concatenate([pairs.left, pairs.right])))
-    context = look_up_context(lists, pairs.left, pairs.right, budget=index.budget)
-    features = model.measure(compare(records, pairs.left, pairs.right), context)
-    names = model.features
-    everything = np.arange(features.shape[1])
-    alone = everything[: -len(CONTEXT)]
-    fold = assign_folds(pairs.sets, seed=seed)
-    with_context = grow_fold_forests(features, pairs.is_match, fold, seed=seed)
-    without = grow_fold_forests(features[:, alone], pairs.is_match, fold, seed=seed)
-    scorers = [
-        fit_scorer(features, columns, pairs.is_match, folds, seed=seed)
-        for columns, folds in ((everything, with_context), (alone, without))
-    ]
-    prefers_context = _quality(pairs, with_context) >= _quality(pairs, without)
-    chosen, folds = (scorers[0], with_context) if prefers_context else (scorers[1], without)
-    used = features if prefers_context else features[:, alone]
+    whole = prepare_lesson(model, records, lists, pairs, index.budget)
+    kept = choose_taught(whole, seed=seed)
+    lesson = whole.select(kept)
+    fold = assign_folds(lesson.pairs.sets, seed=seed)
+    plain, plain_folds = _teach(lesson, lesson.features[:, : -len(CONTEXT)], fold, seed=seed, on=None)
+    context, context_folds = _teach(lesson, lesson.features, fold, seed=seed, on=lesson.listed)
+    rivals = measure_labeled_rivals(look_first(candidates, model, context)[0], lesson.pairs, context_folds.score)
+    second, second_folds = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
+    prefers_context = _quality(lesson, second_folds) >= _quality(lesson, plain_folds)
+    chosen = (
+        second.calibration.apply(second_folds.score) if prefers_context else plain.calibration.apply(plain_folds.score)
+    )
+    probability = plain.probability(whole.features)
+    probability[kept] = np.where(lesson.listed, chosen, plain.calibration.apply(plain_folds.score))
+    folds = context_folds if prefers_context else plain_folds
+    used = lesson.features if prefers_context else lesson.features[:, : -len(CONTEXT)]
+    names = model.features[: used.shape[1]]
     evaluation = evaluate_scores(
         pairs.is_match,
-        chosen.calibration.apply(folds.score),
+        probability,
         threshold=model.threshold,
-        column_importances=measure_column_importances(used, names[: used.shape[1]], pairs.is_match, folds, seed=seed),
+        column_importances=measure_column_importances(used, names, lesson.pairs.is_match, folds, seed=seed),
         candidate_recall=measure_candidate_recall(lists, pairs),
     )
-    return Learned(scorers[0], scorers[1], prefers_context, source, evaluation, tuple(labels))
+    held_out = hold_out(records, pairs, probability)
+    return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out)
 
 
-def _quality(pairs: TrainingPairs, folds: FoldForests) -> float:
-    return area_under_precision_recall(pairs.is_match, folds.score)
+def hold_out(records: Records, pairs: TrainingPairs, probability: Scores) -> HeldOut:
+    """Return the labelled pairs by their keys, with their out-of-fold probabilities."""
+    left, right = (tuple(records.keys.take(pa.array(side)).to_pylist()) for side in (pairs.left, pairs.right))
+    return HeldOut(left, right, pairs.is_match, probability)
+
+
+def across_sources(records: Records, pairs: TrainingPairs, source: str | None) -> TrainingPairs:
+    """Return the pairs whose records differ in the column `source`; all pairs where it is None."""
+    codes = records.codes_of(source)
+    return pairs if codes is None else pairs.select(codes[pairs.left] != codes[pairs.right])
+
+
+def prepare_lesson(
+    model: MatchModel, records: Records, lists: CandidateLists, pairs: TrainingPairs, budget: BlockingBudget
+) -> Lesson:
+    """Measure the labelled pairs; `lists` holds the candidates of all of their rows."""
+    context = look_up_context(lists, pairs.left, pairs.right, budget=budget)
+    features = model.measure(compare(records, pairs.left, pairs.right), context)
+    return Lesson(pairs, features, context[:, CONTEXT.index("lists")] > 0)
+
+
+def choose_taught(lesson: Lesson, *, seed: int) -> Flags:
+    """Return which pairs to learn from: matches, proposed pairs, and as many of the others.
+
+    Most pairs of a labelling set are rows that nobody would confuse: thousands of them teach no more than a few, they
+    take most of the time, and they are unlike the pairs to be scored.
+    """
+    kept = lesson.listed | lesson.pairs.is_match
+    others = np.flatnonzero(~kept)
+    chosen = np.random.default_rng(seed).permutation(others)[: max(MIN_OTHERS, int(kept.sum()))]
+    kept[chosen] = True
+    return kept
+
+
+def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flags | None) -> tuple[Scorer, FoldForests]:
+    is_match = lesson.pairs.is_match
+    folds = grow_fold_forests(features, is_match, fold, seed=seed)
+    columns = np.arange(features.shape[1])
+    return fit_scorer(features, columns, is_match, folds, seed=seed, calibrated_on=on), folds
+
+
+def measure_labeled_rivals(seen: pa.Table, pairs: TrainingPairs, score: Scores) -> Feature:
+    """Return the RIVALS of labelled pairs, given what `look_first` found and each pair's own out-of-fold `score`.
+
+    A labelled rival counts with its out-of-fold score too: the forest has seen it, as it will not have seen others.
+    """
+    lo, hi, found = (seen.column(name).to_numpy() for name in ("lo", "hi", "first_score"))
+    low, high = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
+    place, known = locate(lo, hi, low, high)
+    honest = found.copy()
+    honest[place[known]] = score[known]
+    at_lo, at_hi = find_rivals(
+        np.append(lo, low[~known]), np.append(hi, high[~known]), np.append(honest, score[~known])
+    )
+    place[~known] = len(lo) + np.arange((~known).sum())
+    return measure_rivals(score, at_lo[place], at_hi[place])
+
+
+def _quality(lesson: Lesson, folds: FoldForests) -> float:
+    """The area under the precision-recall curve over the pairs that blocking proposes."""
+    return area_under_precision_recall(lesson.pairs.is_match[lesson.listed], folds.score[lesson.listed])
 
 
 def measure_candidate_recall(lists: CandidateLists, pairs: TrainingPairs) -> float:

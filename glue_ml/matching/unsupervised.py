@@ -40,10 +40,22 @@ class Unsupervised:
 
     def log_odds(self, features: Feature, profiles: Sequence[ColumnProfile]) -> npt.NDArray[np.float64]:
         """Return the natural log-odds of a match, term frequencies of agreed values included."""
-        frequency = np.exp(-agreed_rarity(features, profiles) * np.log(np.maximum(self.filled, 2.0)))
-        patterns = code_patterns(features, profiles)
+        patterns, frequency = self._read(features, profiles)
         plain = self.model.log_odds(patterns)
         return plain + TERM_WEIGHT * (self.model.log_odds(patterns, term_frequency=frequency) - plain)
+
+    def weigh_columns(self, features: Feature, profiles: Sequence[ColumnProfile]) -> npt.NDArray[np.float64]:
+        """Return what each compared column adds to the log-odds, pairs x the columns of `choose_columns`."""
+        patterns, frequency = self._read(features, profiles)
+        plain = self.model.weights(patterns)
+        return plain + TERM_WEIGHT * (self.model.weights(patterns, term_frequency=frequency) - plain)
+
+    def _read(
+        self, features: Feature, profiles: Sequence[ColumnProfile]
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+        """Return the agreement patterns, and the frequencies of the values agreed on."""
+        frequency = np.exp(-agreed_rarity(features, profiles) * np.log(np.maximum(self.filled, 2.0)))
+        return code_patterns(features, profiles), frequency
 
     def to_dict(self) -> dict[str, Any]:
         """Return the model as JSON members."""

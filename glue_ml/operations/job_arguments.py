@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from glue_ml.domain.run_spec import OUTPUT_FORMATS
+from glue_ml.domain.run_spec import OUTPUT_FORMATS, is_link_count
 from glue_ml.errors import InvalidInputError
 from glue_ml.operations.context import Context, Members
 from glue_ml.operations.paths import check_path
@@ -37,6 +37,12 @@ def check_find_matches(context: Context, arguments: Mapping[str, str]) -> None:
         if not arguments.get(name):
             raise InvalidInputError(f"The argument {name} is missing. builtin://find_matches needs it.")
     check_path(context, "argument --OutputPath", arguments["--OutputPath"])
+    if "--ExplanationPath" in arguments:
+        check_path(context, "argument --ExplanationPath", arguments["--ExplanationPath"])
+        if "--ExistingMatchesPath" in arguments:
+            raise InvalidInputError("The argument --ExplanationPath cannot be used with --ExistingMatchesPath.")
+    _check_links(arguments)
+    _check_state(context, arguments)
     if "--ExistingMatchesPath" in arguments:
         check_path(context, "argument --ExistingMatchesPath", arguments["--ExistingMatchesPath"])
     elif "--ExistingMatchesFormat" in arguments:
@@ -44,6 +50,33 @@ def check_find_matches(context: Context, arguments: Mapping[str, str]) -> None:
     for name in ("--OutputFormat", "--ExistingMatchesFormat"):
         _check_choice(arguments, name, OUTPUT_FORMATS)
     _check_choice(arguments, "--ComputeMatchConfidenceScores", ("true", "false"))
+
+
+def _check_state(context: Context, arguments: Mapping[str, str]) -> None:
+    if "--MatchStatePath" in arguments:
+        check_path(context, "argument --MatchStatePath", arguments["--MatchStatePath"])
+        if "--ExplanationPath" in arguments:
+            raise InvalidInputError("The argument --ExplanationPath cannot be used with --MatchStatePath.")
+    _check_choice(arguments, "--MergeMatches", ("true", "false"))
+    if arguments.get("--MergeMatches", "false").lower() == "true":
+        places = [arguments.get(name) for name in ("--MatchStatePath", "--ExistingMatchesPath", "--OutputPath")]
+        if places[0] is None or places[1] != places[2]:
+            raise InvalidInputError(
+                "The argument --MergeMatches needs --MatchStatePath, and --ExistingMatchesPath and --OutputPath that "
+                "name one table."
+            )
+
+
+def _check_links(arguments: Mapping[str, str]) -> None:
+    chosen = arguments.get("--ExplainedLinks")
+    if chosen is None:
+        return
+    if "--ExplanationPath" not in arguments:
+        raise InvalidInputError("The argument --ExplainedLinks needs --ExplanationPath.")
+    if not is_link_count(chosen):
+        raise InvalidInputError(
+            f"The argument --ExplainedLinks is {chosen[:100]!r}. Use a whole number from 1 to 1000000."
+        )
 
 
 def _check_choice(arguments: Mapping[str, str], name: str, choices: tuple[str, ...]) -> None:

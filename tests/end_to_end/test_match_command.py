@@ -149,6 +149,41 @@ def test_with_labels_as_csv_and_the_model_again(customers: Customers, labels: Pa
     assert {row["customer_id"]: str(row["match_id"]) for row in found} == {k: r["match_id"] for k, r in rows.items()}
 
 
+def test_links_are_explained_in_a_folder_of_their_own(customers: Customers, labels: Path) -> None:
+    output, why = customers.folder / "explained", customers.folder / "why"
+    result = run("match", customers.path, "--key", "customer_id", "--labels", labels, "--output", output,
+                 "--explain", why)  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert f"The links that hold the groups together are in {why}." in result.stdout
+    matches = pq.read_table(output)
+    ids = dict(zip(matches.column("customer_id").to_pylist(), matches.column("match_id").to_pylist(), strict=True))
+    links = pq.read_table(why).to_pylist()
+    assert links
+    assert all(ids[link["key_a"]] == ids[link["key_b"]] == link["match_id"] for link in links)
+
+
+def test_explanations_and_matches_need_two_places(customers: Customers) -> None:
+    output = customers.folder / "one-place"
+    result = run("match", customers.path, "--key", "customer_id", "--output", output, "--explain", output / "why")
+    assert result.exit_code == 1
+    assert "are in one place; name another folder" in result.stderr
+    assert not output.exists()
+
+
+def test_an_evaluation_writes_a_report_once(customers: Customers, labels: Path) -> None:
+    report = customers.folder / "report.html"
+    asked = ("evaluate", customers.path, "--key", "customer_id", "--labels", labels, "--report", report)
+    result = run(*asked)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == f"The report is in {report}."
+    written = report.read_bytes()
+    assert b"Rows that cannot be linked" in written
+    again = run(*asked)
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    assert report.read_bytes() == written
+
+
 def test_precision_and_recall_move_the_result(customers: Customers, labels: Path) -> None:
     groups = {}
     for share in ("0", "1"):

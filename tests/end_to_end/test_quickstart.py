@@ -91,7 +91,7 @@ def test_no_row_is_asked_about_twice(quickstart: QuickstartRun) -> None:
 def test_it_ends_with_groups_and_paths_and_how_to_go_on(quickstart: QuickstartRun) -> None:
     assert len(re.findall(r"^match_id \d+, confidence [01]\.\d{3}", quickstart.stdout, re.MULTILINE)) == 3
     report = quickstart.read_report()
-    assert len(report["paths"]) == ROUNDS + 5
+    assert len(report["paths"]) == ROUNDS + 6
     for path in report["paths"].values():
         assert Path(path).exists()
         assert path in quickstart.stdout

@@ -306,6 +306,11 @@ def test_a_run_may_have_its_own_time_and_capacity(context: Context, arguments: d
         ({"--OutputFormat": "xlsx"}, "--OutputFormat is 'xlsx'. Use one of: parquet, csv, json, delta"),
         ({"--ComputeMatchConfidenceScores": "perhaps"}, "--ComputeMatchConfidenceScores is 'perhaps'"),
         ({"--ExistingMatchesPath": "nowhere"}, "--ExistingMatchesPath 'nowhere'"),
+        ({"--ExplanationPath": "nowhere"}, "--ExplanationPath 'nowhere'"),
+        ({"--ExplanationPath": "s3://b/y", "--ExistingMatchesPath": "s3://b/x"}, "cannot be used with --ExistingMatch"),
+        ({"--ExplainedLinks": "5"}, "--ExplainedLinks needs --ExplanationPath"),
+        ({"--ExplanationPath": "s3://b/y", "--ExplainedLinks": "0"}, "--ExplainedLinks is '0'. Use a whole number"),
+        ({"--ExplanationPath": "s3://b/y", "--ExplainedLinks": "٣"}, "--ExplainedLinks is"),
         ({"--ExistingMatchesFormat": "csv"}, "--ExistingMatchesFormat needs --ExistingMatchesPath"),
         ({"--ExistingMatchesPath": "s3://b/x", "--ExistingMatchesFormat": "xml"}, "--ExistingMatchesFormat is 'xml'"),
     ],
@@ -328,6 +333,12 @@ def test_good_arguments_of_every_kind_are_taken(context: Context, arguments: dic
         "--ExistingMatchesFormat": "csv",
         "--job-language": "python",
     }
+    assert start_job_run(context, {"JobName": "match", "Arguments": asked})["JobRunId"]
+
+
+def test_links_may_be_explained(context: Context, arguments: dict[str, str]) -> None:
+    create(context, DefaultArguments=arguments)
+    asked = {"--ExplanationPath": "s3://b/why", "--ExplainedLinks": "10"}
     assert start_job_run(context, {"JobName": "match", "Arguments": asked})["JobRunId"]
 
 

@@ -194,7 +194,10 @@ def test_a_saved_model_scores_the_same_in_a_fresh_process(
 ) -> None:
     supervised.save(str(tmp_path / "model"))
     files = sorted(path.name for path in (tmp_path / "model").iterdir())
-    assert files == ["context_forest.parquet", "labels.parquet", "model.json", "plain_forest.parquet"]
+    assert files == [
+        "context_forest.parquet", "held_out.parquet", "labels.parquet", "model.json", "plain_forest.parquet",
+        "second_forest.parquet",
+    ]  # fmt: skip
     df = to_df(spark, people[0])
     here = groups_of(supervised.transform(df))
     loaded = FindMatchesModel.load(str(tmp_path / "model"))

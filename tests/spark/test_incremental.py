@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from glue_ml.errors import InputError
 from glue_ml.matching import FindMatchesModel, MatchResult
 from glue_ml.matching.enforced import merge_groups, read_enforced
+from glue_ml.matching.enforced_labels import EnforcedLabels
 from glue_ml.matching.incremental import count_groups, match_increment, prepare_increment
 from jobs.find_matches import check_apart
 
@@ -24,7 +25,7 @@ class FixedModel(FindMatchesModel):
     def __init__(self, groups: Mapping[str, int], confidence: Mapping[int, float] | None = None) -> None:
         self.groups, self.confidence = groups, confidence or {}
 
-    def find_matches(self, df: DataFrame, *, scores: bool = False) -> MatchResult:
+    def find_matches(self, df: DataFrame, *, scores: bool = False, explained_links: int | None = None) -> MatchResult:
         rows = [(key, group, self.confidence.get(group, 1.0)) for key, group in self.groups.items()]
         table = pd.DataFrame(rows, columns=["id", "match_id", "match_confidence_score"])
         found = df.sparkSession.createDataFrame(table)
@@ -123,6 +124,23 @@ def test_an_enforced_match_of_an_existing_row_wins_over_likeness(spark: SparkSes
     ids = match(frame(spark, existing), new_frame(spark, "xyz"), found, enforced=pairs)
     # a and b keep their ids although they are enforced to match; z follows y, with which it was found
     assert ids == {**existing, **give({5: "x", 9: "yz"})}
+
+
+def test_labels_of_new_rows_hold_whatever_was_found(spark: SparkSession) -> None:
+    existing, found = give({5: "a", 9: "bcd"}), give({0: "axy", 1: "bcdwvz"})
+    labels = EnforcedLabels(
+        together=(("a", "w"), ("v", "z"), ("b", "a")),
+        apart=(("c", "v"), ("x", "y"), ("c", "d"), ("d", "nobody"), ("a", "x")),
+    )
+    increment = prepare_increment(frame(spark, existing), new_frame(spark, "vwxyz"), primary_key="id")
+    matches = match_increment(increment, FixedModel(found), labels=labels).matches
+    ids = {row["id"]: row["match_id"] for row in matches.collect()}
+    # b keeps its id although it is labelled a match of a; so do c and d; z goes where v goes
+    assert {key: ids[key] for key in "abcd"} == existing
+    assert ids["w"] == 5
+    assert ids["v"] == ids["z"] != 9
+    assert len({ids["a"], ids["x"], ids["v"], 9}) == 4
+    assert ids["y"] == 5
 
 
 @pytest.mark.parametrize(

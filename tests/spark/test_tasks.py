@@ -10,11 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
+from pyspark.sql import functions as F
 
 from glue_ml.domain.job import JobSpec, TableSpec, TaskType
 from glue_ml.job_runner import Task, run_job
+from glue_ml.matching import report_charts
 from glue_ml.matching.label_table import label_version, read_labels
 from jobs.evaluation import evaluate
 from jobs.export_labels import export_label_file
@@ -48,11 +51,12 @@ class Transform:
     def run(self, task_type: TaskType, **members: Any) -> dict[str, Any]:
         directory = self.folder / "runs" / str(len(self.results))
         directory.mkdir(parents=True)
+        tables = members.pop("tables", (TableSpec(path=str(self.people.path), format="parquet"),))
         spec = JobSpec(
             task_type,
             "tfm-1",
             self.people.key,
-            (TableSpec(path=str(self.people.path), format="parquet"),),
+            tables,
             labels_uri=str(self.folder / "labels"),
             models_uri=str(self.folder / "models"),
             **members,
@@ -151,6 +155,34 @@ def test_find_matches_keeps_every_row_and_groups_the_repeated_ones(taught: Trans
     groups = len(set(found.values()))
     entities = len(set(taught.people.truth.values()))
     assert abs(groups - entities) < 0.2 * entities
+
+
+def test_a_run_with_a_state_goes_on_from_it_and_keeps_a_ledger(taught: Transform, spark: SparkSession) -> None:
+    people = spark.read.parquet(str(taught.people.path))
+    places = {name: str(taught.folder / "kept" / name) for name in ("old", "new", "matches", "state")}
+    is_new = F.crc32(F.col(taught.people.key).cast("string").cast("binary")) % 5 == 0
+    people.where(~is_new).write.parquet(places["old"])
+    people.where(is_new).write.parquet(places["new"])
+    taught.run(TaskType.EVALUATION)  # the model: the old rows alone lack labelled ones
+    given = {"output_uri": places["matches"], "output_format": "delta", "match_state_uri": places["state"]}
+    first = taught.run(TaskType.FIND_MATCHES, tables=(TableSpec(path=places["old"], format="parquet"),), **given)
+    assert first["error"] is None
+    before = {
+        row[taught.people.key]: row["match_id"] for row in spark.read.format("delta").load(places["matches"]).collect()
+    }
+    new = (TableSpec(path=places["new"], format="parquet"),)
+    merged = {**given, "existing_matches_uri": places["matches"], "merge_matches": True}
+    refused = taught.run(TaskType.FIND_MATCHES, tables=new, **(merged | {"output_uri": places["new"]}))
+    assert "merge_matches" in refused["error"]["message"]
+    second = taught.run(TaskType.FIND_MATCHES, tables=new, **merged)
+    assert second["error"] is None
+    rows = spark.read.format("delta").load(places["matches"]).collect()
+    assert len(rows) == ROWS == second["counts"]["rows"]
+    ledger = spark.read.format("delta").load(second["paths"]["ledger"]).collect()
+    changed = {row["match_id"] for row in ledger} | {i for row in ledger for i in (*row["from_ids"], *row["into_ids"])}
+    after = {row[taught.people.key]: row["match_id"] for row in rows}
+    assert all(after[key] == match_id for key, match_id in before.items() if match_id not in changed)
+    assert set(after.values()) - set(before.values()) <= changed
 
 
 def test_other_settings_get_a_model_of_their_own(taught: Transform) -> None:
@@ -255,3 +287,60 @@ def test_a_missing_label_file_is_told(blank: Transform) -> None:
 def test_a_job_says_which_member_its_spec_lacks(blank: Transform) -> None:
     result = blank.run(TaskType.FIND_MATCHES)
     assert result["error"] == {"kind": "INPUT", "message": "the spec of FIND_MATCHES needs output_uri"}
+
+
+def test_an_evaluation_writes_its_report_beside_its_result(taught: Transform) -> None:
+    result = taught.run(TaskType.EVALUATION)
+    directory = taught.folder / "runs" / str(len(taught.results) - 1)
+    assert result["paths"] == {"report": str(directory / "report.html")}
+    assert result["remarks"] == []
+    page = (directory / "report.html").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(page.replace("<!DOCTYPE html>", "", 1))
+    text = "".join(root.itertext())
+    assert "How well tfm-1 matches" in text
+    assert f"{ROWS:,} rows" in text
+    assert all(name in text for name in taught.people.columns if name != taught.people.key)
+    assert len(list(root.iter("h3"))) == min(20, result["counts"]["labeled_pairs"])
+    assert "The table no longer has" not in text
+
+
+def test_a_report_goes_where_it_is_asked_for(taught: Transform) -> None:
+    place = str(taught.folder / "elsewhere" / "r.html")
+    result = taught.run(TaskType.EVALUATION, report_uri=place)
+    assert result["paths"] == {"report": place}
+    assert Path(place).is_file()
+
+
+def test_without_its_packages_an_evaluation_succeeds_and_says_how_to_get_a_report(
+    taught: Transform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(report_charts, "PACKAGES", ("no_such_package",))
+    result = taught.run(TaskType.EVALUATION)
+    assert result["error"] is None
+    assert result["metrics"]["f1"] > 0.5
+    assert result["paths"] == {}
+    (remark,) = result["remarks"]
+    assert "no_such_package is not installed" in remark
+    assert "install 'glue-ml[report]'" in remark
+    assert remark in caplog.text
+
+
+def test_a_run_explains_the_links_of_its_groups_where_it_is_told_to(taught: Transform, spark: SparkSession) -> None:
+    output, explanations = str(taught.folder / "explained"), str(taught.folder / "explained-why")
+    result = taught.run(TaskType.FIND_MATCHES, output_uri=output, output_format="csv", explanations_uri=explanations)
+    assert result["error"] is None
+    assert result["paths"] == {"matches": output, "explanations": explanations}
+    matches = {row[taught.people.key]: row["match_id"] for row in spark.read.csv(output, header=True).collect()}
+    links = spark.read.option("escape", '"').csv(explanations, header=True).collect()
+    assert len(links) == result["counts"]["explained_links"] > 0
+    for link in links:
+        assert matches[link["key_a"]] == matches[link["key_b"]] == link["match_id"]
+        assert json.loads(link["contributions"])
+
+
+@pytest.mark.parametrize("place", ["out", "out/below", "."])
+def test_explanations_are_not_written_over_matches(blank: Transform, place: str) -> None:
+    output, explanations = str(blank.folder / "out"), str(blank.folder / place)
+    result = blank.run(TaskType.FIND_MATCHES, output_uri=output, explanations_uri=explanations)
+    assert result["error"]["kind"] == "INPUT"
+    assert "in the same place" in result["error"]["message"]

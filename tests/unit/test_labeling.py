@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +13,9 @@ def make_pool(pairs: int, rows: int, seed: int) -> PairPool:
     rng = np.random.default_rng(seed)
     codes = np.unique(rng.integers(0, rows, (pairs, 2)), axis=0)
     codes = codes[codes[:, 0] < codes[:, 1]]
-    numbers = [rng.random(len(codes)) for _ in range(3)]
-    return PairPool(codes[:, 0], codes[:, 1], *numbers)
+    probability, disagreement, coverage = (rng.random(len(codes)) for _ in range(3))
+    kind = np.zeros(len(codes), np.int64)
+    return PairPool(codes[:, 0], codes[:, 1], probability, disagreement, coverage, kind)
 
 
 @settings(deadline=None)
@@ -40,16 +43,27 @@ def test_a_large_pool_fills_the_request_and_starts_with_the_most_uncertain_pair(
 def test_the_order_of_the_pool_does_not_matter() -> None:
     pool = make_pool(3_000, 900, 2)
     order = np.random.default_rng(0).permutation(len(pool.left))
-    left, right = pool.left[order], pool.right[order]
-    shuffled = PairPool(left, right, pool.probability[order], pool.disagreement[order], pool.coverage[order])
+    pool = replace(pool, kind=np.arange(len(order)) % 3)
+    shuffled = PairPool(*(getattr(pool, field.name)[order] for field in fields(pool)))
     none = np.zeros(0, np.int64)
     first = choose_neighbourhoods(pool, rows=60, excluded=none, seed=5)
     assert first == choose_neighbourhoods(shuffled, rows=60, excluded=none, seed=5)
 
 
+def test_pairs_of_each_kind_are_asked_about_however_certain_the_model_is_of_one_kind() -> None:
+    pool = make_pool(20_000, 5_000, 4)
+    kind = (pool.left % 2 == 0).astype(np.int64)
+    sure = replace(pool, kind=kind, disagreement=np.where(kind == 1, pool.disagreement / 100, 0.5 + pool.disagreement))
+    groups = choose_neighbourhoods(sure, rows=100, excluded=np.zeros(0, np.int64), seed=0)
+    number = {(a, b): i for i, (a, b) in enumerate(zip(pool.left.tolist(), pool.right.tolist(), strict=True))}
+    kinds = [int(kind[number[min(group[:2]), max(group[:2])]]) for group in groups[:20]]
+    assert kinds[:2] == [0, 1]
+    assert 8 <= sum(kinds) <= 12
+
+
 def test_part_of_the_pairs_covers_the_whole_range_of_scores() -> None:
     pool = make_pool(20_000, 5_000, 3)
-    calm = PairPool(pool.left, pool.right, pool.probability, pool.disagreement * 0, pool.coverage * 0)
+    calm = replace(pool, disagreement=pool.disagreement * 0, coverage=pool.coverage * 0)
     groups = choose_neighbourhoods(calm, rows=200, excluded=np.zeros(0, np.int64), seed=0)
     number = {(a, b): i for i, (a, b) in enumerate(zip(pool.left.tolist(), pool.right.tolist(), strict=True))}
     last = [number[min(g[:2]), max(g[:2])] for g in groups[-10:]]

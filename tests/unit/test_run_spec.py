@@ -133,6 +133,13 @@ def test_arguments_that_are_not_ours_are_left_alone() -> None:
     assert spec_of_job(OutputPath="o", TempDir="s3://tmp", TransformId="tfm-1").output_uri == "o"
 
 
+def test_a_run_is_told_where_its_links_are_explained() -> None:
+    spec = spec_of_job(OutputPath="o", ExplanationPath="s3://b/why", ExplainedLinks="7")
+    assert (spec.explanations_uri, spec.explained_links) == ("s3://b/why", 7)
+    plain = spec_of_job(OutputPath="o")
+    assert (plain.explanations_uri, plain.explained_links) == (None, 100)
+
+
 def test_an_incremental_run_is_told_the_matches_that_exist() -> None:
     spec = spec_of_job(OutputPath="o", ExistingMatchesPath="s3://b/before", ExistingMatchesFormat="csv")
     assert spec.existing_matches_uri == "s3://b/before"
@@ -147,6 +154,8 @@ def test_an_incremental_run_is_told_the_matches_that_exist() -> None:
         ({"OutputPath": ""}, "has no argument --OutputPath"),
         ({"OutputPath": "o", "OutputFormat": "orc"}, "--OutputFormat is 'orc'; use one of parquet, csv, json, delta"),
         ({"OutputPath": "o", "ComputeMatchConfidenceScores": "1"}, "Scores is '1'; use true or false"),
+        ({"OutputPath": "o", "ExplainedLinks": "0"}, "--ExplainedLinks is '0'; use a whole number from 1 to"),
+        ({"OutputPath": "o", "ExplainedLinks": "\u0661"}, "--ExplainedLinks is .*; use a whole number from 1 to"),
         (
             {"OutputPath": "o", "ExistingMatchesPath": "p", "ExistingMatchesFormat": "xml"},
             "--ExistingMatchesFormat is 'xml'; use one of",

@@ -1,0 +1,50 @@
+"""Rivals: the other candidate pairs of the two records of a pair, and how its score compares with theirs.
+
+A record has few true partners, so a pair that scores well is less of a match where one of its records has a better one.
+The ranks of blocking (blocking.CONTEXT) say so by likeness of words; here the score is that of a forest, which has
+learned what matters. Features that come from the scores of related pairs: collective entity resolution (Bhattacharya
+and Getoor 2007), as stacking (Wolpert 1992).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logit
+
+Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
+Feature = npt.NDArray[np.float32]
+
+RIVALS = ("first_look", "least_margin", "largest_margin", "best_rival", "worst_rival")
+FIRST_LOOK_FLOOR = 0.02  #: A pair that scores less at first is not looked at again, and is nobody's rival.
+MARGIN = 1e-3  #: Scores are kept this far from 0 and 1; a record without another pair has a rival of score 0.
+
+
+def find_rivals(lo: Rows, hi: Rows, score: Scores) -> tuple[Scores, Scores]:
+    """Return the best score among the other pairs of each pair's row `lo`, and of its row `hi`; 0 where it has none.
+
+    The pairs are distinct; their order does not matter.
+    """
+    if len(lo) == 0:
+        return np.zeros(0), np.zeros(0)
+    ends, place = np.concatenate([lo, hi]), np.tile(np.arange(len(lo)), 2)
+    order = np.lexsort((-score[place], ends))
+    rows, starts, sizes = np.unique(ends[order], return_index=True, return_counts=True)
+    best = place[order[starts]]
+    second = score[place[order[np.minimum(starts + 1, len(order) - 1)]]]
+    runner_up = np.where(sizes > 1, second, 0.0)
+    at_lo, at_hi = (
+        np.where(best[at] == np.arange(len(lo)), runner_up[at], score[best[at]])
+        for at in (np.searchsorted(rows, side) for side in (lo, hi))
+    )
+    return at_lo, at_hi
+
+
+def measure_rivals(score: Scores, at_lo: Scores, at_hi: Scores) -> Feature:
+    """Return RIVALS (pairs x 5): the score's log-odds, its margins over the best rival on either side, the rivals."""
+    own, low, high = (logit(np.clip(s, MARGIN, 1.0 - MARGIN)) for s in (score, at_lo, at_hi))
+    columns = [
+        own, own - np.maximum(low, high), own - np.minimum(low, high), np.maximum(low, high), np.minimum(low, high),
+    ]  # fmt: skip
+    return np.stack(columns, axis=-1).astype(np.float32)

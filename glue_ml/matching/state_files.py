@@ -1,0 +1,191 @@
+"""A `MatchState` as files: Parquet for texts, npz for numbers, and `state.json`, whose presence completes it.
+
+Each generation lies in a folder of its own, so that a run that fails half-way leaves the one before as it was. A state
+is only taken for the model and the version of this package that wrote it: with others, pairs would score otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+import uuid
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glue_ml import __version__, storage
+from glue_ml.errors import InputError, NotFoundError
+from glue_ml.matching.blocking import BlockingBudget, BlockingIndex, CandidateLists, KeyCounts, View
+from glue_ml.matching.learning import Scorer
+from glue_ml.matching.match_state import MatchState
+from glue_ml.matching.model import MatchModel
+from glue_ml.matching.records import ValueCounts
+from glue_ml.matching.row_pairs import RowPairs
+from glue_ml.matching.tokens import Incidence
+from glue_ml.matching.touched import Found
+from glue_ml.matching.touched_pairs import Scored
+
+FORMAT = 1  #: Raised when an older reader would misread a saved state.
+_FILE = "state.json"
+_PAIRS = ("first", "edges")
+
+Arrays = dict[str, "np.ndarray[Any, Any]"]
+
+
+def save_state(state: MatchState, uri: str, model: MatchModel) -> None:
+    """Write `state`, which `model` led to, below the folder `uri`; then remove the generation before."""
+    before = _read_description(uri)
+    folder = f"{state.generation:08}-{uuid.uuid4().hex[:12]}"
+    for name, table in (("rows", state.table), ("values", _pack_values(state.values))):
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        storage.write_bytes(storage.join(uri, folder, f"{name}.parquet"), sink.getvalue())
+    for name, arrays in (("index", _pack_index(state.index)), ("found", _pack_found(state))):
+        storage.write_bytes(storage.join(uri, folder, f"{name}.npz"), _pack(arrays))
+    budget = state.index.budget
+    described = {
+        "format": FORMAT,
+        "model": digest_model(model),
+        "generation": state.generation,
+        "folder": folder,
+        "rows": len(state.ids),
+        "counted_rows": state.values.rows,
+        "budget": {"top_k": budget.top_k, "work_per_record": budget.work_per_record},
+        "views": [view.name for view in state.index.views],
+        "columns": len(state.values.values),
+    }
+    storage.write_bytes(storage.join(uri, _FILE), json.dumps(described, indent=1).encode())
+    if before is not None and before["folder"] != folder:
+        storage.remove(storage.join(uri, before["folder"]))
+
+
+def load_state(uri: str, model: MatchModel) -> MatchState | None:
+    """Read what `save_state` wrote for `model`; None where there is nothing, or what another model led to.
+
+    Raises InputError where it is damaged.
+    """
+    described = _read_description(uri)
+    if described is None or described.get("format") != FORMAT or described.get("model") != digest_model(model):
+        return None
+    try:
+        return _read_state(storage.join(uri, described["folder"]), described)
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException, NotFoundError) as error:
+        raise InputError(
+            f"the match state at {uri} is damaged ({type(error).__name__}: {error}); remove it and match in full"
+        ) from error
+
+
+def digest_model(model: MatchModel) -> str:
+    """Return a text that is equal for models that score every pair alike."""
+    described: list[Any] = [
+        __version__, vars(model.settings), [profile.to_dict() for profile in model.profiles],
+        model.unsupervised.to_dict(), model.source_column,
+    ]  # fmt: skip
+    if model.learned is not None:
+        learned = model.learned
+        described += [learned.prefers_context, *map(_describe_scorer, (learned.context, learned.plain))]
+        described += sorted((row.labeling_set_id, row.label, row.key) for row in learned.labels)
+    return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _describe_scorer(scorer: Scorer) -> list[Any]:
+    return [scorer.columns.tolist(), scorer.calibration.to_dict(), scorer.forest.to_arrow().to_pydict()]
+
+
+def _read_description(uri: str) -> dict[str, Any] | None:
+    path = storage.join(uri, _FILE)
+    if not storage.exists(path):
+        return None
+    try:
+        described: dict[str, Any] = json.loads(storage.read_bytes(path))
+        return {"folder": str(described["folder"]), **described}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no description of a match state ({error}); remove it and match in full") from error
+
+
+def _read_state(folder: str, described: dict[str, Any]) -> MatchState:
+    tables = {name: _read_table(storage.join(folder, f"{name}.parquet")) for name in ("rows", "values")}
+    arrays = {name: _unpack(storage.join(folder, f"{name}.npz")) for name in ("index", "found")}
+    values = _unpack_values(tables["values"], described["counted_rows"], described["columns"])
+    index = _unpack_index(arrays["index"], BlockingBudget(**described["budget"]), described["views"])
+    found, ids = _unpack_found(arrays["found"])
+    if not len(tables["rows"]) == index.rows == len(ids) == described["rows"]:
+        raise ValueError("its parts are of different tables")
+    return MatchState(tables["rows"].combine_chunks(), values, index, found, ids, described["generation"])
+
+
+def _pack(arrays: Arrays) -> bytes:
+    sink = io.BytesIO()
+    np.savez(sink, **arrays)  # type: ignore[arg-type]
+    return sink.getvalue()
+
+
+def _unpack(uri: str) -> Arrays:
+    with np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _read_table(uri: str) -> pa.Table:
+    return pq.read_table(io.BytesIO(storage.read_bytes(uri)))
+
+
+def _pack_values(values: ValueCounts) -> pa.Table:
+    """One table for all: `place` is 0 for words, 1 and on for columns."""
+    texts, counts = [values.words, *values.values], [values.word_rows, *values.value_rows]
+    place = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+    return pa.table({"place": place, "value": pa.chunked_array(texts, pa.string()), "rows": np.concatenate(counts)})
+
+
+def _unpack_values(table: pa.Table, rows: int, columns: int) -> ValueCounts:
+    ends = np.searchsorted(table.column("place").to_numpy(), np.arange(columns + 2))
+    texts, counts = table.column("value").combine_chunks(), table.column("rows").to_numpy()
+    parts = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+    texts = [texts.slice(part.start, part.stop - part.start) for part in parts]
+    return ValueCounts(rows, texts[0], counts[parts[0]], tuple(texts[1:]), tuple(counts[p] for p in parts[1:]))
+
+
+def _pack_index(index: BlockingIndex) -> Arrays:
+    counts = index.counts
+    arrays: Arrays = {"rows": np.array([counts.rows, counts.common, *counts.caps])}
+    if index.source is not None:
+        arrays["source"] = index.source
+    for number, view in enumerate(index.views):
+        parts = {name: getattr(view.matrix, name) for name in ("data", "indices", "indptr", "shape")}
+        parts |= {"codes": view.codes, "counted": counts.codes[number], "frequency": counts.frequency[number]}
+        arrays |= {f"{name}_{number}": np.asarray(part) for name, part in parts.items()}
+    return arrays
+
+
+def _unpack_index(arrays: Arrays, budget: BlockingBudget, names: list[str]) -> BlockingIndex:
+    def part(name: str) -> tuple[np.ndarray[Any, Any], ...]:
+        return tuple(arrays[f"{name}_{number}"] for number in range(len(names)))
+
+    matrices = zip(part("data"), part("indices"), part("indptr"), part("shape"), strict=True)
+    views = tuple(
+        View(name, Incidence((data, indices, indptr), shape=tuple(shape.tolist())), codes)
+        for name, (data, indices, indptr, shape), codes in zip(names, matrices, part("codes"), strict=True)
+    )
+    rows, common, *caps = arrays["rows"].tolist()
+    return BlockingIndex(
+        budget, views, KeyCounts(rows, common, tuple(caps), part("counted"), part("frequency")), arrays.get("source")
+    )
+
+
+def _pack_found(state: MatchState) -> Arrays:
+    found = state.found
+    return {
+        **{f"list_{f.name}": getattr(found.lists, f.name) for f in fields(CandidateLists)},
+        **{f"{kind}_{name}": part for kind, pairs in vars(found.pairs).items() for name, part in vars(pairs).items()},
+        "bounds": found.bounds, "labels": found.labels, "confidence": found.confidence, "ids": state.ids,
+    }  # fmt: skip
+
+
+def _unpack_found(arrays: Arrays) -> tuple[Found, np.ndarray[Any, Any]]:
+    lists = CandidateLists(*(arrays[f"list_{f.name}"] for f in fields(CandidateLists)))
+    pairs = Scored(*(RowPairs(*(arrays[f"{kind}_{f.name}"] for f in fields(RowPairs))) for kind in _PAIRS))
+    return Found(lists, arrays["bounds"], pairs, arrays["labels"], arrays["confidence"]), arrays["ids"]

@@ -1,0 +1,186 @@
+"""The candidate pairs that a change of the table touches: which are scored again, and which edges that changes.
+
+A pair's score depends on its records, on their candidate lists (its CONTEXT) and, where the model looks twice, on the
+scores of the other pairs of its records (its RIVALS). So a pair is scored again where its lists say something new, and
+looked at again where a pair beside it came, went or changed its score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from glue_ml.matching.blocking import (
+    BlockingBudget,
+    BlockingIndex,
+    CandidateLists,
+    list_candidates,
+    look_up_context,
+)
+from glue_ml.matching.clustering import ClusterOptions, Constraints, ScorePairs
+from glue_ml.matching.comparison import Feature
+from glue_ml.matching.rivals import FIRST_LOOK_FLOOR, find_rivals, measure_rivals
+from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores, join_pairs
+
+ScoreCandidates = Callable[[Rows, Rows, Feature], Scores]  #: lo, hi (lo < hi) and their CONTEXT to scores.
+ScoreAgain = Callable[[Rows, Rows, Feature, Feature], Scores]  #: lo, hi, CONTEXT and RIVALS to probabilities.
+ListRows = Callable[[BlockingIndex, Rows], CandidateLists]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How the pairs of one table are decided.
+
+    `score` gives the probability of candidate pairs, `score_alone` that of pairs that blocking never proposed; both
+    judge each pair by itself. Where there is `score_again`, `score` is only the first look, and `score_again` gives
+    the probability of what came through it, by the pairs and their RIVALS. `uses_context`: whether a pair's candidate
+    lists matter to its score. `list_rows` lists the candidates of rows.
+    """
+
+    index: BlockingIndex
+    threshold: float
+    score: ScoreCandidates
+    score_alone: ScorePairs
+    score_again: ScoreAgain | None = None
+    uses_context: bool = True
+    constraints: Constraints = field(default_factory=Constraints)
+    options: ClusterOptions = field(default_factory=ClusterOptions)
+    list_rows: ListRows = list_candidates
+
+    @property
+    def floor(self) -> float:
+        """The probability from which clustering uses a pair."""
+        return self.options.island_probability(self.threshold)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The candidate pairs that matter, in row order: what came through a first look (with the score it gave; empty
+    where there is only one look), and the edges that clustering uses."""
+
+    first: RowPairs
+    edges: RowPairs
+
+
+NO_PAIRS = RowPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+def score_all(judge: Judge, lists: CandidateLists) -> Scored:
+    """Score all candidate pairs of a table, given all of its candidate lists."""
+    lo, hi, context = list_contexts(lists, judge.index.budget)
+    score = judge.score(lo, hi, context)
+    if judge.score_again is None:
+        return Scored(NO_PAIRS, _keep(lo, hi, score, judge.floor))
+    first, kept = _keep(lo, hi, score, FIRST_LOOK_FLOOR), score >= FIRST_LOOK_FLOOR
+    rivals = measure_rivals(first.probability, *find_rivals(first.lo, first.hi, first.probability))
+    probability = judge.score_again(first.lo, first.hi, context[kept], rivals)
+    return Scored(first, _keep(first.lo, first.hi, probability, judge.floor))
+
+
+def _keep(lo: Rows, hi: Rows, score: Scores, floor: float) -> RowPairs:
+    kept = score >= floor
+    return RowPairs(lo[kept], hi[kept], score[kept])
+
+
+def score_changed(
+    judge: Judge, before: Scored, lists: tuple[CandidateLists, CandidateLists], dirty: Rows, *, places: Rows
+) -> tuple[Scored, Rows, int]:
+    """Return the pairs after a change, the rows at the ends of edges that came, went or changed, and how many pairs
+    were scored.
+
+    `lists` are the candidate lists before, renumbered, and after; `dirty` the rows whose lists changed.
+    """
+    gone, (lo, hi, context) = _find_changed_pairs(judge, lists, dirty)
+    score, anew = judge.score(lo, hi, context), np.append(gone, lo * judge.index.rows + hi)
+    if judge.score_again is None:
+        edges, changed = _replace(before.edges, _keep(lo, hi, score, judge.floor), anew, judge, places)
+        return Scored(NO_PAIRS, edges), changed, len(lo)
+    first, moved = _replace(before.first, _keep(lo, hi, score, FIRST_LOOK_FLOOR), anew, judge, places)
+    stale = _find_stale(first, np.append(moved, _find_left_behind(before.first, places)), anew, judge.index.rows)
+    again = first.select(stale)
+    rivals = measure_rivals(first.probability, *find_rivals(first.lo, first.hi, first.probability))[stale]
+    is_end = np.isin(lists[1].row, np.append(again.lo, again.hi))
+    known = look_up_context(select_lists(lists[1], is_end), again.lo, again.hi, budget=judge.index.budget)
+    seen = _keep(again.lo, again.hi, judge.score_again(again.lo, again.hi, known, rivals), judge.floor)
+    edges, changed = _replace(before.edges, seen, np.append(anew, again.key(judge.index.rows)), judge, places)
+    return Scored(first, edges), changed, len(lo) + len(again.lo)
+
+
+def _replace(before: RowPairs, after: RowPairs, replaced: Rows, judge: Judge, places: Rows) -> tuple[RowPairs, Rows]:
+    """Return `before`, renumbered, without the pairs coded in `replaced` but with `after`; and the ends of changes."""
+    count = judge.index.rows
+    moved = RowPairs(places[before.lo], places[before.hi], before.probability)
+    moved = moved.select((moved.lo >= 0) & (moved.hi >= 0))
+    is_replaced = np.isin(moved.key(count), replaced)
+    updated = join_pairs([moved.select(~is_replaced), after])
+    updated = updated.select(np.argsort(updated.key(count), kind="stable"))
+    return updated, _find_changed_ends(moved.select(is_replaced), after, count)
+
+
+def _find_left_behind(pairs: RowPairs, places: Rows) -> Rows:
+    """Return the new numbers of rows that had a pair with one that is gone: their other pairs lost a rival."""
+    lo, hi = places[pairs.lo], places[pairs.hi]
+    return np.append(hi[(lo < 0) & (hi >= 0)], lo[(hi < 0) & (lo >= 0)])
+
+
+def _find_stale(first: RowPairs, moved: Rows, anew: Rows, count: int) -> Flags:
+    """Tell which pairs must be looked at again: those of rows whose pairs changed, and those with a new context."""
+    is_moved = np.zeros(count, dtype=bool)
+    is_moved[moved] = True
+    return np.asarray(is_moved[first.lo] | is_moved[first.hi] | np.isin(first.key(count), anew))
+
+
+def list_contexts(lists: CandidateLists, budget: BlockingBudget) -> tuple[Rows, Rows, Feature]:
+    """Return the pairs that are in at least one list, in row order, with their CONTEXT."""
+    count = 1 + max(int(lists.row.max(initial=0)), int(lists.other.max(initial=0)))
+    lo, hi = np.divmod(_code_pairs(lists, count), count)
+    return lo, hi, look_up_context(lists, lo, hi, budget=budget)
+
+
+def _code_pairs(lists: CandidateLists, count: int) -> Rows:
+    return np.unique(np.minimum(lists.row, lists.other) * count + np.maximum(lists.row, lists.other))
+
+
+def select_lists(lists: CandidateLists, chosen: Flags | Rows) -> CandidateLists:
+    """Return some entries of the lists."""
+    return CandidateLists(*(getattr(lists, f.name)[chosen] for f in fields(lists)))
+
+
+def _find_changed_pairs(
+    judge: Judge, lists: tuple[CandidateLists, CandidateLists], dirty: Rows
+) -> tuple[Rows, tuple[Rows, Rows, Feature]]:
+    """Return the codes of pairs that are no candidates any more, and the pairs to be scored with their contexts."""
+    count = judge.index.rows
+    is_dirty = np.zeros(count, dtype=bool)
+    is_dirty[dirty] = True
+    before, after = (
+        _code_pairs(select_lists(part, is_dirty[part.row] | is_dirty[part.other]), count) for part in lists
+    )
+    lo, hi = np.divmod(after, count)
+    is_end = np.zeros(count, dtype=bool)
+    is_end[lo], is_end[hi] = True, True
+    old, new = (
+        look_up_context(select_lists(part, is_end[part.row]), lo, hi, budget=judge.index.budget) for part in lists
+    )
+    wanted = ~np.isin(after, before)
+    if judge.uses_context:
+        wanted |= (old != new).any(axis=1)
+    return np.setdiff1d(before, after), (lo[wanted], hi[wanted], new[wanted])
+
+
+def _find_changed_ends(before: RowPairs, after: RowPairs, count: int) -> Rows:
+    """Return the rows at the ends of edges that are not in both with the same probability."""
+    same = [_find_same(one, other, count) for one, other in ((before, after), (after, before))]
+    changed = [edges.select(~kept) for edges, kept in zip((before, after), same, strict=True)]
+    return np.unique(np.concatenate([side for edges in changed for side in (edges.lo, edges.hi)]))
+
+
+def _find_same(edges: RowPairs, others: RowPairs, count: int) -> Flags:
+    if len(others.lo) == 0:
+        return np.zeros(len(edges.lo), dtype=bool)
+    keys, known = edges.key(count), others.key(count)
+    order = np.argsort(known)
+    place = order[np.minimum(np.searchsorted(known[order], keys), len(known) - 1)]
+    return np.asarray((known[place] == keys) & (others.probability[place] == edges.probability))

@@ -1,0 +1,198 @@
+"""Runs that go on from a state: the same groups as a full run, ids that last, a ledger, and MERGE into Delta."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from glue_ml.errors import InputError
+from glue_ml.matching import FindMatches, FindMatchesModel
+from glue_ml.matching.incremental import prepare_increment
+from glue_ml.matching.kept_matches import (
+    KeptMatches,
+    append_ledger,
+    attach_matches,
+    find_changes,
+    keep_state,
+    match_first,
+    match_next,
+    merge_into_delta,
+    number_generation,
+    open_state,
+)
+from glue_ml.matching.ledger import LedgerEntry, LedgerEvent
+from glue_ml.matching.match_state import match_again
+from glue_ml.matching.table import MATCH_ID
+from glue_ml.synthetic import make_people, split_truth
+
+KEY = "customer_id"
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def people() -> pd.DataFrame:
+    table, _ = split_truth(make_people(700, seed=3, duplicate_share=0.4))
+    return pd.DataFrame(table.to_pandas().astype(object))
+
+
+@pytest.fixture(scope="module")
+def model(spark: SparkSession, people: pd.DataFrame) -> FindMatchesModel:
+    return FindMatches(primary_key=KEY).fit(to_df(spark, people[:600]))
+
+
+def to_df(spark: SparkSession, rows: Any) -> DataFrame:
+    schema = ", ".join(f"{name} string" for name in rows.columns)
+    frame: DataFrame = spark.createDataFrame(rows.where(rows.notna(), None), schema)
+    return frame
+
+
+def ids_of(df: DataFrame) -> dict[str, int]:
+    return {row[KEY]: row[MATCH_ID] for row in df.collect()}
+
+
+def groups_of(ids: dict[str, int]) -> set[frozenset[str]]:
+    members: dict[int, set[str]] = {}
+    for key, match_id in ids.items():
+        members.setdefault(match_id, set()).add(key)
+    return {frozenset(keys) for keys in members.values()}
+
+
+def assert_as_full_run(kept: KeptMatches, model: FindMatchesModel) -> None:
+    again = match_again(kept.state, model.model_)
+    assert again.labels.tolist() == kept.state.found.labels.tolist()
+    assert again.confidence.tolist() == kept.state.found.confidence.tolist()
+    assert again.pairs.edges.probability.tolist() == kept.state.found.pairs.edges.probability.tolist()
+
+
+def test_a_first_run_finds_what_a_plain_one_does(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel
+) -> None:
+    df = to_df(spark, people[:600])
+    kept = match_first(df, model)
+    found = attach_matches(df, kept, primary_key=KEY, scores=True)
+    plain = model.transform(df, scores=True)
+    assert sorted(found.collect()) == sorted(plain.collect())
+
+
+def test_steps_through_files_come_to_a_full_run_and_merge_into_delta(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
+) -> None:
+    state, table = str(tmp_path / "state"), str(tmp_path / "matches")
+    first = to_df(spark, people[:600])
+    kept = match_first(first, model)
+    attach_matches(first, kept, primary_key=KEY, scores=True).write.format("delta").save(table)
+    keep_state(state, kept, model)
+    for start, stop in ((600, 650), (650, 700)):
+        existing = spark.read.format("delta").load(table)
+        before = ids_of(existing)
+        increment = prepare_increment(existing, to_df(spark, people[start:stop]), primary_key=KEY)
+        opened = open_state(state, model)
+        assert opened is not None
+        kept = match_next(increment, model, opened)
+        assert kept.counts["touched_rows"] < 300
+        assert_as_full_run(kept, model)
+        full = ids_of(attach_matches(increment.rows, kept, primary_key=KEY, scores=True))
+        merge_into_delta(table, increment, kept, scores=True)
+        after = ids_of(spark.read.format("delta").load(table))
+        assert after == full
+        untouched = groups_of(before) & groups_of(after)
+        assert untouched
+        assert all(before[key] == after[key] for keys in untouched for key in keys)
+        keep_state(state, kept, model)
+    assert len(list((tmp_path / "state").iterdir())) == 2
+
+
+def test_changed_and_missing_rows_are_found_by_their_values_and_ids_are_those_of_the_table(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
+) -> None:
+    first = to_df(spark, people[:600])
+    kept = match_first(first, model)
+    matched = attach_matches(first, kept, primary_key=KEY, scores=False).toPandas().astype(object)
+    matched[MATCH_ID] += 10**6
+    changed = matched[5:].copy()
+    changed.loc[10, "first_name"] = "Zacharias"
+    changed.loc[11, "email"] = None
+    schema = ", ".join(f"{name} {'long' if name == MATCH_ID else 'string'}" for name in changed.columns)
+    existing = spark.createDataFrame(changed.where(changed.notna(), None), schema)
+    increment = prepare_increment(existing, to_df(spark, people[600:620]), primary_key=KEY)
+    after = match_next(increment, model, kept.state)
+    assert_as_full_run(after, model)
+    assert after.state.table.num_rows == 615
+    assert after.counts["scored_pairs"] < 2000
+    ids = ids_of(attach_matches(increment.rows, after, primary_key=KEY, scores=False))
+    assert min(ids.values()) >= 10**6
+    unchanged = match_next(prepare_increment(existing, to_df(spark, people[:0]), primary_key=KEY), model, None)
+    assert groups_of(ids_of(attach_matches(existing.drop(MATCH_ID), unchanged, primary_key=KEY, scores=False)))
+
+
+def test_a_state_of_another_model_is_not_taken_and_a_damaged_one_is_told(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
+) -> None:
+    state = str(tmp_path / "state")
+    assert open_state(state, model) is None
+    kept = match_first(to_df(spark, people[:100]), model)
+    keep_state(state, kept, model)
+    assert open_state(state, model) is not None
+    other = FindMatches(primary_key=KEY, precision_recall_tradeoff=0.9).fit(to_df(spark, people[:100]))
+    assert open_state(state, other) is None
+    folder = json.loads((tmp_path / "state" / "state.json").read_text())["folder"]
+    (tmp_path / "state" / folder / "found.npz").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"damaged.*remove it"):
+        open_state(state, model)
+
+
+def test_the_ledger_says_nothing_twice(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
+) -> None:
+    entries: Sequence[LedgerEntry] = [
+        LedgerEntry(3, LedgerEvent.RETIRED, (3,), (7,)),
+        LedgerEntry(7, LedgerEvent.MERGED, (3, 7), (7,)),
+    ]
+    for _ in range(2):
+        append_ledger(spark, str(tmp_path), entries, run="r1", generation=1, now=NOW)
+    append_ledger(spark, str(tmp_path), entries[:1], run="r2", generation=2, now=NOW)
+    first = match_first(to_df(spark, people[:5]), model)
+    assert number_generation(spark, str(tmp_path), first).state.generation == 3
+    rows = spark.read.format("delta").load(str(tmp_path / "ledger")).orderBy("run", "match_id").collect()
+    assert [(r["match_id"], r["event"], r["from_ids"], r["into_ids"], r["run"]) for r in rows] == [
+        (3, "retired", [3], [7], "r1"),
+        (7, "merged", [3, 7], [7], "r1"),
+        (3, "retired", [3], [7], "r2"),
+    ]
+
+
+def test_a_merge_needs_a_delta_table_with_all_columns(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
+) -> None:
+    first = to_df(spark, people[:60])
+    kept = match_first(first, model)
+    matched = attach_matches(first, kept, primary_key=KEY, scores=False)
+    matched.write.parquet(str(tmp_path / "parquet"))
+    matched.write.format("delta").save(str(tmp_path / "delta"))
+    increment = prepare_increment(
+        spark.read.format("delta").load(str(tmp_path / "delta")),
+        to_df(spark, people[60:70].assign(extra="x")),
+        primary_key=KEY,
+    )
+    after = match_next(increment, model, kept.state)
+    for place, said in (("parquet", "no Delta table"), ("delta", "no column 'extra'")):
+        with pytest.raises(InputError, match=said):
+            merge_into_delta(str(tmp_path / place), increment, after, scores=False)
+
+
+def test_changes_are_told_by_value() -> None:
+    before = pa.table({"k": ["a", "b", "c", "d"], "v": ["1", None, "3", None]})
+    after = pa.table({"k": ["b", "c", "d", "e"], "v": [None, "4", "", "5"]})
+    removed, renewed = find_changes(before, after)
+    assert removed == ["a", "c", "d"]
+    assert np.asarray(renewed).tolist() == [1, 2, 3]
+    assert find_changes(before, before)[0] == []
