@@ -1,7 +1,7 @@
 """Add a label file to the labels of a transform, or put it in their place; a broken file changes nothing."""
 
+import logging
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 from pyspark.sql import SparkSession
@@ -12,6 +12,8 @@ from glue_ml.domain.labels import check_file_size, check_known_keys, parse_label
 from glue_ml.job_runner import Progress, read_input, require_uri, run_job
 from glue_ml.matching.label_table import import_labels
 from glue_ml.matching.registry import find_known_keys
+
+logger = logging.getLogger("glue_ml.jobs.import_labels")
 
 
 def import_label_file(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResult:
@@ -25,7 +27,10 @@ def import_label_file(spark: SparkSession, spec: JobSpec, progress: Progress) ->
     check_known_keys(labels.rows, find_known_keys(df, key, {row.key for row in labels.rows}))
     progress("store the labels", 1, 2)
     counts = import_labels(spark, labels_uri, labels.rows, replace=spec.replace_labels, now=datetime.now(UTC))
-    return JobResult(True, counts={**asdict(counts), "blank": labels.blank}, paths={"labels": labels_uri})
+    for remark in counts.remarks:
+        logger.warning("%s", remark)
+    told = {name: value for name, value in vars(counts).items() if name != "remarks"} | {"blank": labels.blank}
+    return JobResult(True, counts=told, paths={"labels": labels_uri}, remarks=counts.remarks)
 
 
 if __name__ == "__main__":

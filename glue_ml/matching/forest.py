@@ -12,6 +12,7 @@ import pyarrow as pa
 Features = npt.NDArray[np.float32]
 
 TREES = 100
+THREADED_PAIRS = 4_000  #: From so many pairs the trees are grown by all cores.
 BLOCK = 8_192  #: Rows evaluated at a time, so that a block's working arrays stay in the processor's cache.
 
 
@@ -83,8 +84,10 @@ def grow_forest(features: Features, is_match: npt.NDArray[np.bool_], *, seed: in
     from sklearn.ensemble import RandomForestClassifier
 
     grower = RandomForestClassifier(
-        n_estimators=trees, max_features="sqrt", min_samples_leaf=1, random_state=seed, n_jobs=-1
-    )
+        n_estimators=trees, max_features="sqrt", min_samples_leaf=1, random_state=seed,
+        # dealing few pairs out to threads takes longer than growing the trees
+        n_jobs=1 if len(features) < THREADED_PAIRS else -1,
+    )  # fmt: skip
     grower.fit(features, is_match)
     match_column = int(np.flatnonzero(grower.classes_)[0])
     return _flatten([estimator.tree_ for estimator in grower.estimators_], match_column)

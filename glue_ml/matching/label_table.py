@@ -35,6 +35,7 @@ from glue_ml.domain.labels import (
     check_both_classes,
     check_characters,
     check_set_sizes,
+    contradictions,
     distinguish_sets,
     is_blank,
     merge_rows,
@@ -52,6 +53,7 @@ SCHEMA = StructType(
     ]
 )
 ATTEMPTS = 10
+REMARKS = 20  #: Contradictions that an import tells; all would be as many as pairs.
 
 _COMMIT = re.compile(r"\d{20}\.json")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,7 +79,8 @@ _Stamp = tuple[datetime, int]  # imported_at, position within its import
 class ImportCounts:
     """What an import did: its rows and sets, stored rows that it updated or replaced, and the rows stored after it.
 
-    `version` is the number of the import among those of the table, counted from 0.
+    `version` is the number of the import among those of the table, counted from 0. `remarks` tell, a sentence each, of
+    pairs that the stored rows contradict each other about: of the first REMARKS.
     """
 
     rows: int
@@ -86,6 +89,7 @@ class ImportCounts:
     replaced: int
     total_rows: int
     version: int
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,7 @@ def _plan_import(
         replaced=len(stored.rows) if replace else 0,
         total_rows=len(rows),
         version=_next_version(stored),
+        remarks=tuple(f"The labels contradict each other: {found}" for found in contradictions(rows)[:REMARKS]),
     )
     return _Labels(stored.version, rows, stamps), counts
 

@@ -86,7 +86,9 @@ class Records:
     @cached_property
     def code_words(self) -> npt.NDArray[np.bool_]:
         """Which words hold a digit: model numbers, house numbers, years."""
-        return np.array([any(c.isdigit() for c in word) for word in self.vocabulary], dtype=bool)
+        # most words are letters only, which is told at once
+        digits = (not word.isalpha() and any(c.isdigit() for c in word) for word in self.vocabulary)
+        return np.fromiter(digits, dtype=bool, count=len(self.vocabulary))
 
     def codes_of(self, name: str | None) -> npt.NDArray[np.int32] | None:
         """Return the codes of the column of that name, None where there is none."""

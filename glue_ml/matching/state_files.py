@@ -88,7 +88,7 @@ def digest_model(model: MatchModel) -> str:
     ]  # fmt: skip
     if model.learned is not None:
         learned = model.learned
-        described += [learned.prefers_context, *map(_describe_scorer, (learned.context, learned.plain))]
+        described += [learned.prefers_context, *map(_describe_scorer, (learned.context, learned.second, learned.plain))]
         described += sorted((row.labeling_set_id, row.label, row.key) for row in learned.labels)
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -72,6 +72,16 @@ def test_the_columns_are_as_documented(spark: SparkSession, uri: str) -> None:
     assert [(r["position"], r["at"]) for r in micros] == [(i, int(NOW.timestamp()) * 1_000_000) for i in range(3)]
 
 
+def test_an_import_tells_which_labels_contradict_those_that_are_there(spark: SparkSession, uri: str) -> None:
+    first = import_labels(spark, uri, rows_of("1:A:a 1:A:b 1:B:c"), replace=False, now=NOW)
+    assert first.remarks == ()
+    second = import_labels(spark, uri, rows_of("2:A:a 2:B:b 2:B:c"), replace=False, now=LATER)
+    assert len(second.remarks) == 2
+    assert "The labels contradict each other: 'a' and 'b' are a match in set '1', a non-match in set '2'" in str(
+        second.remarks[0]
+    )
+
+
 def test_append_corrects_and_adds_and_every_import_is_a_version(spark: SparkSession, uri: str) -> None:
     first = [LabeledRow("1", "A", "a", {"name": "Ann"}), *rows_of("1:A:b 2:A:c 2:B:d")]
     import_labels(spark, uri, first, replace=False, now=NOW)

@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from rich.table import Table
 
+_NUMBERS = ("rows", "F1", "precision", "recall", "seconds", "memory (GB)")
+
 
 @dataclass(frozen=True)
 class Result:
@@ -66,17 +68,14 @@ def write_results(path: Path, results: Sequence[Result]) -> None:
 
 def draw_table(results: Sequence[Result]) -> Table:
     """Return the results as a table, those of one set together."""
-    table = Table("set", "peer", *({"header": name, "justify": "right"}["header"] for name in _NUMBERS))
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = Table("set", "peer")
+    for heading in _NUMBERS:
+        table.add_column(heading, justify="right")
     for name in dict.fromkeys(result.set for result in results):
         for result in (result for result in results if result.set == name):
             table.add_row(*format_row(result))
         table.add_section()
     return table
-
-
-_NUMBERS = ("rows", "F1", "precision", "recall", "seconds", "memory (GB)")
 
 
 def format_row(result: Result) -> list[str]:
