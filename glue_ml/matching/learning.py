@@ -16,6 +16,7 @@ Scores = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 FOLDS = 5
+MIN_CALIBRATED = 10  #: Pairs of either class, to calibrate on them.
 FOLD_TREES = 60  #: Fold forests only measure; fewer trees than the final forest make them cheap.
 
 
@@ -83,10 +84,11 @@ def fit_scorer(
 ) -> Scorer:
     """Grow the final forest on all labelled pairs; calibrate it by the out-of-fold scores.
 
-    `calibrated_on`: the pairs that are like those to be scored, if not all are. Where they are of one class, all count.
+    `calibrated_on`: the pairs that are like those to be scored, if not all are. Where they hold too few of a class all
+    count: people who bring labels of their own often have matches, and non-matches that nobody would confuse.
     """
     forest = grow_forest(features[:, columns], is_match, seed=seed)
-    if calibrated_on is None or len(np.unique(is_match[calibrated_on])) < 2:
+    if calibrated_on is None or np.bincount(is_match[calibrated_on], minlength=2).min() < MIN_CALIBRATED:
         calibrated_on = np.ones(len(is_match), dtype=bool)
     return Scorer(columns, forest, fit_calibration(folds.score[calibrated_on], is_match[calibrated_on]))
 

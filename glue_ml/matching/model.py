@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.special import expit, logit
 
 from glue_ml import __version__, storage
 from glue_ml.domain.labels import LabeledRow
@@ -29,6 +30,7 @@ from glue_ml.matching.unsupervised import Unsupervised
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 
+WITHIN_SOURCE = -0.85  #: Log-odds, from the threshold, of a pair within a source; 0.3 where the threshold is 0.5.
 FORMAT = 2  #: Raised when an older reader would misread a saved model.
 _SCORERS = ("context", "second", "plain")
 _UNSUPERVISED_FEATURE = "fellegi_sunter"
@@ -129,8 +131,8 @@ class MatchModel:
     def plain_probability(self, records: Records, left: Rows, right: Rows) -> Scores:
         """Return the probability of pairs that blocking may never have proposed: their context is unknown.
 
-        Where the table joins several sources nothing was learned about pairs within a source: they speak neither for
-        nor against a match, which is what the threshold says.
+        Where the table joins several sources nothing was learned about pairs within a source. They speak somewhat
+        against a match: one more record of a source that a group has already must be more like the others for it.
         """
         nothing = np.zeros((len(left), len(CONTEXT)), dtype=np.float32)
         features = self.measure(compare(records, left, right), nothing)
@@ -138,7 +140,11 @@ class MatchModel:
             return _unsupervised_probability(features)
         probability = self.learned.plain.probability(features)
         source = records.codes_of(self.learned.source_column)
-        return probability if source is None else np.where(source[left] == source[right], self.threshold, probability)
+        return (
+            probability
+            if source is None
+            else np.where(source[left] == source[right], expit(logit(self.threshold) + WITHIN_SOURCE), probability)
+        )
 
     @property
     def source_column(self) -> str | None:
