@@ -6,6 +6,8 @@ Labels are bought only through labelling sets and answered from the truth; each 
 each row budget. A data set is a folder with records.csv (rec_id, source, attributes) and truth.csv (rec_id,
 entity_id). Scores count all pairs implied by equal match ids against all pairs of equal entities; for sets whose
 truth links sources only, pairs of different sources. The folder comes from --data or GLUE_ML_DATA.
+
+Exits with 1 where an F1 is below the one in floors.json, which holds what was measured less what it varies by.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from glue_ml.domain.labels import LabeledRow
 from glue_ml.matching import FindMatches, FindMatchesModel
 from glue_ml.session import open_session
 
+FLOORS = Path(__file__).parent / "floors.json"  #: The least F1 by set and labelled rows.
 CROSS = frozenset({"febrl4", "abt_buy", "amazon_google", "dblp_acm", "dblp_scholar", "fodors_zagats", "imdb_tmdb"})
 
 
@@ -77,7 +80,7 @@ def run(spark: SparkSession, folder: Path, budgets: list[int], *, seed: int) -> 
     labels: list[LabeledRow] = []
     model = estimator.fit(df)
     results: list[dict[str, Any]] = []
-    for budget in [0, *sorted(budgets)]:
+    for budget in sorted({0, *budgets}):
         while len(labels) < budget:
             asked = model.labeling_sets(df, rows=min(100, budget - len(labels))).collect()
             if not asked:
@@ -85,10 +88,20 @@ def run(spark: SparkSession, folder: Path, budgets: list[int], *, seed: int) -> 
             labels += [LabeledRow(r["labeling_set_id"], entity[r["rec_id"]], r["rec_id"]) for r in asked]
             model = estimator.fit(df, labels)
         scores = evaluate_model(model, df, entity, cross=cross)
-        results.append({"set": folder.name, "seed": seed, "rows_labelled": len(labels), **scores})
+        results.append({"set": folder.name, "seed": seed, "budget": budget, "rows_labelled": len(labels), **scores})
         print(json.dumps(results[-1]), flush=True)  # noqa: T201  the benchmark's output
     df.unpersist()
     return results
+
+
+def find_drops(results: list[dict[str, Any]], floors: dict[str, dict[str, float]]) -> list[str]:
+    """Return a sentence for each result whose F1 is below its floor; results without a floor are not judged."""
+    drops = []
+    for result in results:
+        floor = floors.get(result["set"], {}).get(str(result["budget"]))
+        if floor is not None and result["f1"] < floor:
+            drops.append(f"{result['set']} at {result['budget']} rows: F1 {result['f1']:.4f} is below {floor}")
+    return drops
 
 
 def main() -> None:
@@ -108,6 +121,8 @@ def main() -> None:
                for r in run(spark, arguments.data / name, arguments.rows, seed=arguments.seed)]  # fmt: skip
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1))
+    if drops := find_drops(results, json.loads(FLOORS.read_text(encoding="utf-8"))):
+        sys.exit("\n".join(drops))
 
 
 if __name__ == "__main__":

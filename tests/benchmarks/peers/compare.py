@@ -171,7 +171,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=300, help="labelled rows for those that learn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=900, help="for one peer on one set")
-    parser.add_argument("--memory", type=float, default=12, help="GB for one peer, with its children")
+    parser.add_argument("--memory", type=float, default=16, help="GB for one peer, with its children")
     parser.add_argument("--environments", type=Path, default=default_folder())
     parser.add_argument("--logs", type=Path, default=Path(tempfile.gettempdir()) / "glue-ml-peer-logs")
     parser.add_argument("--json", type=Path, help="where the results are kept")

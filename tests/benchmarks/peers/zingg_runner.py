@@ -89,7 +89,7 @@ def run_phase(phase: str, config: Path) -> None:
         "zingg.spark.client.SparkClient",
         str(jar),
     ]
-    command += ["--phase", phase, "--conf", str(config), "--email", "none", "--license", "none"]
+    command += ["--phase", phase, "--conf", str(config), "--license", "none"]  # no --email: it would write letters
     home = {"SPARK_HOME": str(PACKAGES / "pyspark"), "ZINGG_HOME": str(PACKAGES / "zingg")}
     subprocess.run(command, check=True, env={**os.environ, **home})
 
