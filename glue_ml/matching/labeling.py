@@ -51,6 +51,7 @@ def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: in
     picker.pick(_take_turns(-pool.disagreement, pool.kind), until=uncertain, extend=True)
     picker.pick(_take_turns(-pool.coverage, pool.kind), until=rows - round(rows * RANDOM_SHARE), extend=False)
     picker.pick(_stratified_order(pool.probability, rng), until=rows, extend=False)
+    picker.fill(rows)
     return picker.groups
 
 
@@ -105,6 +106,15 @@ class _Picker:
                     group += self._rivals(group, at_least=self.pool.disagreement[pair] * 0.5)
                 self.used.update(group)
                 self.groups.append(group)
+
+    def fill(self, rows: int) -> None:
+        """Add rivals to pairs until there are `rows`: groups of three may have left room for less than a pair."""
+        for group in self.groups:
+            if len(self.used) >= rows:
+                return
+            if len(group) == 2:
+                group += self._rivals(group, at_least=0.0)
+                self.used.update(group)
 
     def _rivals(self, group: list[int], *, at_least: float) -> list[int]:
         rivals: list[tuple[float, int]] = []
