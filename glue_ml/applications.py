@@ -39,6 +39,7 @@ class SchedulerSettings:
     credentials: Mapping[str, str] | None = field(default=None, repr=False)
     conf: Mapping[str, str] = field(default_factory=dict)  #: Further Spark configuration of every application.
     label_file_limit_mb: int = 10
+    semantic_encoder: str = "auto"
     max_running: int = 2
     deadlines: Deadlines = field(default_factory=Deadlines)
     lease: timedelta = timedelta(seconds=10)
@@ -48,7 +49,9 @@ class SchedulerSettings:
     @property
     def runs(self) -> RunSettings:
         """What the jobs are told of these."""
-        return RunSettings(self.storage_uri, self.endpoint, self.region, self.label_file_limit_mb)
+        return RunSettings(
+            self.storage_uri, self.endpoint, self.region, self.label_file_limit_mb, self.semantic_encoder
+        )
 
 
 def make_application(run: Run, settings: SchedulerSettings) -> Application:

@@ -76,6 +76,14 @@ AccuracyCost = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same table, labels and seed give the same result.")]
+Semantic = Annotated[
+    str,
+    typer.Option(
+        "--semantic",
+        metavar="NAME",
+        help="What reads texts by meaning: auto, off, static, sentence or a path (extra semantic).",
+    ),
+]
 Master = Annotated[
     str | None,
     typer.Option("--master", metavar="URL", help="The Spark master; else what Spark is set to, or local[*]."),
@@ -186,6 +194,7 @@ def match(
         ),
     ] = None,
     seed: Seed = 0,
+    semantic: Semantic = "auto",
     master: Master = None,
     verbose: Verbose = False,
 ) -> None:
@@ -201,6 +210,7 @@ def match(
         accuracy_cost is not None,
         enforce_labels,
         save_model is not None,
+        semantic != "auto",
     )
     if model is not None and any(given):
         raise typer.BadParameter("a saved model brings its labels and settings; leave them out", param_hint="--model")
@@ -208,7 +218,7 @@ def match(
         from glue_ml import local_run
 
         source = local_run.Source(table, input_format, key, tuple(labels))
-        tuning = local_run.Tuning(precision_recall, accuracy_cost, enforce_labels, seed)
+        tuning = local_run.Tuning(precision_recall, accuracy_cost, enforce_labels, seed, semantic)
         target = local_run.Target(output, output_format.value, scores, save_model, explain)
         local_run.check_target(target)
         with StageBar(local_run.MATCH_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
@@ -230,6 +240,7 @@ def label(
     ] = 100,
     input_format: InputFormat = None,
     seed: Seed = 0,
+    semantic: Semantic = "auto",
     master: Master = None,
     verbose: Verbose = False,
 ) -> None:
@@ -240,7 +251,8 @@ def label(
         source = local_run.Source(table, input_format, key, tuple(labels))
         local_run.refuse_existing(output)
         with StageBar(local_run.LABEL_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
-            chosen, read = local_run.write_open_sets(spark, source, output, rows=rows, seed=seed, bar=bar)
+            tuning = local_run.Tuning(seed=seed, semantic_encoder=semantic)
+            chosen, read = local_run.write_open_sets(spark, source, output, tuning, rows=rows, bar=bar)
         _show_labels(read)
         _show_chosen(chosen, source, output)
 
@@ -261,6 +273,7 @@ def evaluate(
         typer.Option("--report", metavar="FILE", help="An HTML file to write: charts, the hardest pairs, the columns."),
     ] = None,
     seed: Seed = 0,
+    semantic: Semantic = "auto",
     master: Master = None,
     verbose: Verbose = False,
 ) -> None:
@@ -269,7 +282,7 @@ def evaluate(
         from glue_ml import local_run
 
         source = local_run.Source(table, input_format, key, tuple(labels))
-        tuning = local_run.Tuning(precision_recall, accuracy_cost, seed=seed)
+        tuning = local_run.Tuning(precision_recall, accuracy_cost, seed=seed, semantic_encoder=semantic)
         asked = None
         if report is not None:
             local_run.refuse_existing(report)

@@ -64,6 +64,7 @@ class Tuning:
     accuracy_cost: float | None = None
     enforce_labels: bool = False
     seed: int = 0
+    semantic_encoder: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def match_source(
 
 
 def write_open_sets(
-    spark: SparkSession, source: Source, output: str, *, rows: int, seed: int, bar: Steps
+    spark: SparkSession, source: Source, output: str, tuning: Tuning, *, rows: int, bar: Steps
 ) -> tuple[list[LabeledRow], TableLabels]:
     """Write labelling sets for a person to fill as a CSV file; return its rows and the labels known before.
 
@@ -150,7 +151,7 @@ def write_open_sets(
     df, labels = _read_source(spark, source)
     bar.begin()
     teachable = _hold_both_classes(labels.rows)
-    model = _learn(df, source, labels.rows if teachable else None, tuning=Tuning(seed=seed), bar=bar)
+    model = _learn(df, source, labels.rows if teachable else None, tuning=tuning, bar=bar)
     bar.begin()
     chosen = choose_rows(model, df, rows=rows, without=() if teachable else labels.rows)
     bar.begin()
@@ -222,6 +223,7 @@ def _learn(
         accuracy_cost_tradeoff=tuning.accuracy_cost,
         enforce_provided_labels=tuning.enforce_labels,
         seed=tuning.seed,
+        semantic_encoder=tuning.semantic_encoder,
         progress=bar.tell,
         reuse_prepared=True,
     )

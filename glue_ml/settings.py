@@ -54,6 +54,7 @@ class Settings:
     max_runs_per_transform: int = 3
     max_runs_per_account: int = 30
     max_label_file_mb: int = 10
+    semantic_encoder: str = "auto"
     max_body_kb: int = 1024
     read_timeout_seconds: float = 20.0
     log_level: str = "INFO"
@@ -222,6 +223,8 @@ def _find_problems(settings: Settings) -> list[str]:
     for name, choices in _CHOICES.items():
         if getattr(settings, name) not in choices:
             problems.append(f"{name} is {getattr(settings, name)!r}, and must be one of: {', '.join(choices)}")
+    if not settings.semantic_encoder:
+        problems.append("semantic_encoder is empty, and must be off, auto, static, sentence or the path of an encoder")
     if settings.port > 65535:
         problems.append(f"port is {settings.port}, and must be at most 65535")
     if bool(settings.access_key_id) != bool(settings.secret_access_key):

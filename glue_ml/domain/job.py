@@ -89,6 +89,7 @@ class JobSpec(_Document):
     accuracy_cost_tradeoff: float | None = None
     enforce_provided_labels: bool = False
     seed: int = 0
+    semantic_encoder: str = "auto"  #: What reads the meaning of texts; see `matching.semantic.find_encoder`.
     labels_uri: str | None = None  #: The Delta table of the imported labels.
     models_uri: str | None = None  #: The folder that holds a model per version.
     input_uri: str | None = None  #: IMPORT_LABELS: the label file.

@@ -28,6 +28,7 @@ class RunSettings:
     catalog_endpoint: str | None = None
     region: str = "us-east-1"
     label_file_limit_mb: int = 10
+    semantic_encoder: str = "auto"
 
 
 def make_spec(run: Run, transform: Transform, *, settings: RunSettings) -> JobSpec:
@@ -46,6 +47,7 @@ def make_spec(run: Run, transform: Transform, *, settings: RunSettings) -> JobSp
         labels_uri=f"{folder}/labels",
         models_uri=f"{folder}/models",
         label_file_limit_mb=settings.label_file_limit_mb,
+        semantic_encoder=settings.semantic_encoder,
         catalog_endpoint=settings.catalog_endpoint,
         region=settings.region,
         **_read_places(run, run.task_type),

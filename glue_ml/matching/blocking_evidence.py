@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from glue_ml.matching.blocking import BlockingIndex, CandidateLists, View, spell_keys
+from glue_ml.matching.blocking import BlockingIndex
+from glue_ml.matching.blocking_keys import spell_keys
+from glue_ml.matching.candidate_lists import CandidateLists, look_up_lists
 from glue_ml.matching.records import Records
+from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.tokens import spell_grams
+from glue_ml.matching.views import View
 
 Rows = npt.NDArray[np.int64]
 
@@ -45,19 +49,6 @@ class BlockingEvidence:
         return tuple(view.view for view in self.views if view.proposed)
 
 
-def look_up_lists(lists: CandidateLists, row: Rows, other: Rows) -> tuple[Rows, Rows]:
-    """Return the bits of the views that list each `other` for its `row`, and its rank there; 0 where not listed."""
-    width = np.int64(1 + max(lists.other.max(initial=0), other.max(initial=0)))
-    # one entry more than there are, for those that are not found
-    known = np.append(lists.row * width + lists.other, -1)
-    order = np.argsort(known)
-    wanted = row * width + other
-    place = order[np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)]
-    listed = known[place] == wanted
-    bits, rank = np.append(lists.views, 0), np.append(lists.rank, 0)
-    return np.where(listed, bits[place], 0).astype(np.int64), np.where(listed, rank[place], 0).astype(np.int64)
-
-
 def find_evidence(
     records: Records, index: BlockingIndex, lists: CandidateLists, left: int, right: int
 ) -> BlockingEvidence:
@@ -74,6 +65,8 @@ def find_evidence(
 
 
 def _look_through(view: View, records: Records, left: int, right: int, *, proposed: bool) -> ViewEvidence:
+    if not isinstance(view, SparseView):
+        return ViewEvidence(view.name, proposed, float(view.cosine(np.array([left]), np.array([right]))[0]), ())
     product = view.matrix[[left]].multiply(view.matrix[[right]]).tocsr()
     spelled = _spell(view.name, records, left, right)
     shares: dict[str, float] = {}

@@ -17,6 +17,7 @@ from rapidfuzz.distance import OSA, Indel, JaroWinkler
 
 from glue_ml.matching.profile import ColumnKind, ColumnProfile
 from glue_ml.matching.records import Column, Records
+from glue_ml.matching.semantic_view import measure_meaning
 from glue_ml.matching.tokens import Incidence
 
 Rows = npt.NDArray[np.int64]
@@ -135,10 +136,14 @@ OVERLAPS = ("cosine", "containment", "rarest_shared", "rarest_unshared", "rarest
 WORDED = frozenset({ColumnKind.NAME, ColumnKind.TEXT, ColumnKind.LONG_TEXT})  #: Kinds whose words overlap in part.
 CODES = ("shared_codes", "rarest_shared_code", "unshared_codes", "unshared_codes_of_both")
 COUNTS = ("equal_columns", "compared_columns")
+MEANING = "meaning"  #: Cosine of the vectors of two values (semantic.py).
 
 
-def name_features(profiles: Sequence[ColumnProfile]) -> tuple[FeatureName, ...]:
-    """Name the features that `compare` yields for columns of these profiles, in its order."""
+def name_features(profiles: Sequence[ColumnProfile], semantic: Sequence[str] = ()) -> tuple[FeatureName, ...]:
+    """Name the features that `compare` yields for columns of these profiles, in its order.
+
+    `semantic`: the columns whose meaning is read, in table order.
+    """
     names = [
         FeatureName(profile.name, measure)
         for profile in profiles
@@ -147,7 +152,8 @@ def name_features(profiles: Sequence[ColumnProfile]) -> tuple[FeatureName, ...]:
             *(OVERLAPS if profile.kind in WORDED else ()),
         )
     ]
-    return (*names, *(FeatureName(RECORD, m) for m in (*OVERLAPS, *CODES, *COUNTS)))
+    whole = (FeatureName(RECORD, measure) for measure in (*OVERLAPS, *CODES, *COUNTS))
+    return (*names, *whole, *(FeatureName(name, MEANING) for name in semantic))
 
 
 def compare(records: Records, left: Rows, right: Rows) -> Feature:
@@ -158,7 +164,19 @@ def compare(records: Records, left: Rows, right: Rows) -> Feature:
     equal = np.sum([b[:, 0] == 1 for b in blocks if b.shape[1]], axis=0) if blocks else np.zeros(len(left))
     known = np.sum([b[:, 0] >= 0 for b in blocks if b.shape[1]], axis=0) if blocks else np.zeros(len(left))
     counts = np.broadcast_to(np.stack([equal, known], axis=-1), (len(left), 2)).astype(np.float32)
-    return np.hstack([*blocks, whole, codes, counts]).astype(np.float32)
+    # at the end, so that what counts on the places of the others need not know which columns are read
+    meaning = [_compare_meaning(column, left, right) for column in records.columns if column.vectors is not None]
+    return np.hstack([*blocks, whole, codes, counts, *meaning]).astype(np.float32)
+
+
+def _compare_meaning(column: Column, left: Rows, right: Rows) -> Feature:
+    assert column.vectors is not None
+    a, b = column.codes[left], column.codes[right]
+    cosine = measure_meaning(column.vectors, a, b)
+    missing = (a < 0).astype(np.int8) + (b < 0)
+    cosine[missing == 2] = BOTH_MISSING
+    cosine[missing == 1] = ONE_MISSING
+    return cosine[:, None]
 
 
 def _compare_column(column: Column, records: Records, left: Rows, right: Rows) -> Feature:

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy.sparse import coo_array, csgraph
 
 from glue_ml.errors import InputError
-from glue_ml.matching.blocking_evidence import look_up_lists
+from glue_ml.matching.candidate_lists import look_up_lists
 from glue_ml.matching.contributions import Contributions
 from glue_ml.matching.explanation import examine_pairs
 from glue_ml.matching.model import MatchModel

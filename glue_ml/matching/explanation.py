@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from glue_ml.matching.blocking import BlockingIndex, CandidateLists, list_candidates, look_up_context
-from glue_ml.matching.blocking_evidence import BlockingEvidence, ViewEvidence, find_evidence, look_up_lists
+from glue_ml.matching.blocking import BlockingIndex, list_candidates
+from glue_ml.matching.blocking_evidence import BlockingEvidence, ViewEvidence, find_evidence
+from glue_ml.matching.candidate_lists import CandidateLists, look_up_context, look_up_lists
 from glue_ml.matching.comparison import RECORD, Feature, compare
 from glue_ml.matching.contributions import Contributions, weigh_features
 from glue_ml.matching.model import MatchModel
@@ -178,7 +179,7 @@ def examine_pairs(
     `rivals`: their RIVALS, where all have come to the second look.
     """
     lists = list_candidates(index, np.unique(np.concatenate([left, right])))
-    context = look_up_context(lists, left, right, budget=index.budget)
+    context = look_up_context(lists, left, right, unlisted=index.unlisted_rank)
     features = model.measure(compare(records, left, right), context)
     return ExaminedPairs(left, right, weigh_features(model, features, proposed=proposed, rivals=rivals), lists)
 

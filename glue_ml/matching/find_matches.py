@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from glue_ml.domain.labels import LabeledRow, label_constraints, labeled_pairs
 from glue_ml.errors import InputError, LabelError, NotReadyError
 from glue_ml.matching.blocking import build_index, choose_budget
+from glue_ml.matching.blocking_choice import block_by_labels
 from glue_ml.matching.clustering import Clustering, Constraints, cluster
 from glue_ml.matching.comparison import FeatureName
 from glue_ml.matching.evaluation import Evaluation
@@ -26,8 +27,9 @@ from glue_ml.matching.labeling import choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
 from glue_ml.matching.pipeline import Blocked, Candidates, choose_plan, open_candidates
 from glue_ml.matching.profile import ColumnProfile
-from glue_ml.matching.records import Records, prepare_records
+from glue_ml.matching.records import Records, add_meaning, learn_meaning, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, look_first, score_edges, score_pool
+from glue_ml.matching.semantic import choose_encoder
 from glue_ml.matching.table import (
     CONFIDENCE,
     LABEL_COLUMNS,
@@ -41,7 +43,7 @@ from glue_ml.matching.table import (
     read_rows,
     read_values,
 )
-from glue_ml.matching.training import find_source_column, learn, locate_pairs
+from glue_ml.matching.training import learn
 from glue_ml.matching.unsupervised import fit_unsupervised
 
 Progress = Callable[[str, int, int], None]  #: Stage name, stages done, stages in all.
@@ -99,6 +101,8 @@ class FindMatches:
     enforce_provided_labels: whether the output must agree with the labels.
     seed: the same table, labels and seed give the same output on any number of partitions.
     progress: called with (stage, stages done, stages in all).
+    semantic_encoder: what reads the meaning of texts: "auto" (where the extra `semantic` is installed),
+        "off", "static", "sentence" or a path; see `semantic.find_encoder`.
     reuse_prepared: whether the model's first run on the very DataFrame it was fitted to goes on from what `fit` read
         and blocked; for a table that does not change in between.
 
@@ -113,6 +117,7 @@ class FindMatches:
         accuracy_cost_tradeoff: float | None = None,
         enforce_provided_labels: bool = False,
         seed: int = 0,
+        semantic_encoder: str = "auto",
         progress: Progress | None = None,
         reuse_prepared: bool = False,
     ) -> None:
@@ -121,6 +126,7 @@ class FindMatches:
         self.accuracy_cost_tradeoff = accuracy_cost_tradeoff
         self.enforce_provided_labels = enforce_provided_labels
         self.seed = seed
+        self.semantic_encoder = semantic_encoder
         self.progress = progress
         self.reuse_prepared = reuse_prepared
 
@@ -135,27 +141,26 @@ class FindMatches:
         columns = compared_columns(df, primary_key=self.primary_key)
         with stages.run("read the table"):
             records = prepare_records(read_rows(df, primary_key=self.primary_key, columns=columns))
+            semantics = learn_meaning(records, choose_encoder(self.semantic_encoder, self.accuracy_cost_tradeoff))
+            records = records if semantics is None else add_meaning(records, semantics)
         with stages.run("block"):
-            candidates = self._open(df, records, None)
+            index = build_index(records, choose_budget(self.accuracy_cost_tradeoff))
+            candidates = open_candidates(df.sparkSession, Blocked(records, index))
         with stages.run("compare"):
             counts = count_candidate_patterns(candidates)
             unsupervised = fit_unsupervised(records, counts, seed=self.seed)
         with stages.run("learn"):
-            model = MatchModel(settings, records.profiles, unsupervised)
+            model = MatchModel(settings, records.profiles, unsupervised, semantics=semantics)
             if labels is not None:
                 rows = _labeled_rows(labels, primary_key=self.primary_key)
-                source = find_source_column(records, locate_pairs(records, rows))
-                if source is not None:
-                    candidates = self._open(df, records, source)
+                model, blocked, source = block_by_labels(model, candidates.blocked, rows)
+                if blocked.index is not candidates.blocked.index:
+                    candidates = open_candidates(df.sparkSession, blocked)
                 model = model.with_learned(learn(model, candidates, rows, source=source))
         fitted = FindMatchesModel(model, progress=self.progress)
         if self.reuse_prepared:
             fitted._prepared = (df, candidates)
         return fitted
-
-    def _open(self, df: DataFrame, records: Records, source: str | None) -> Candidates:
-        index = build_index(records, choose_budget(self.accuracy_cost_tradeoff), source=source)
-        return open_candidates(df.sparkSession, Blocked(records, index))
 
     def _settings(self) -> Settings:
         return Settings(
@@ -164,6 +169,7 @@ class FindMatches:
             accuracy_cost_tradeoff=self.accuracy_cost_tradeoff,
             enforce_provided_labels=self.enforce_provided_labels,
             seed=self.seed,
+            semantic_encoder=self.semantic_encoder,
         )
 
 
@@ -303,7 +309,7 @@ class FindMatchesModel:
                 return prepared[1]
             columns = [profile.name for profile in self.profiles_]
             table = read_rows(df, primary_key=self.settings.primary_key, columns=columns)
-            records = prepare_records(table, self.profiles_)
+            records = prepare_records(table, self.profiles_, semantics=self.model_.semantics)
         with stages.run("block"):
             budget = choose_budget(self.settings.accuracy_cost_tradeoff)
             index = build_index(records, budget, source=self.model_.source_column)

@@ -74,7 +74,7 @@ def start_state(table: pa.Table, model: MatchModel, *, list_rows: ListRows = lis
     Its own counts become those of all steps that follow. Match ids are the groups' smallest row numbers.
     """
     table = _sort(table)
-    records = prepare_records(table, model.profiles)
+    records = prepare_records(table, model.profiles, semantics=model.semantics)
     values = count_values(table, records)
     counts = build_index(records, _budget(model), source=model.source_column).counts
     index = build_index(replace(records, counts=values), _budget(model), source=model.source_column, counts=counts)
@@ -84,7 +84,7 @@ def start_state(table: pa.Table, model: MatchModel, *, list_rows: ListRows = lis
 
 def match_again(state: MatchState, model: MatchModel) -> Found:
     """Match the table of `state` in full by its counts: what all steps that led to it must come to."""
-    records = prepare_records(state.table, model.profiles, state.values)
+    records = prepare_records(state.table, model.profiles, state.values, model.semantics)
     index = build_index(records, _budget(model), source=model.source_column, counts=state.index.counts)
     return match_everything(judge_by(model, state.table, state.values, index))
 
@@ -138,7 +138,7 @@ def judge_by(
 
     def map_pairs(lo: Rows, hi: Rows, measure: Callable[[Records, Rows, Rows, slice], Scores]) -> Scores:
         rows, place = np.unique(np.append(lo, hi), return_inverse=True)
-        records = prepare_records(table.take(pa.array(rows)), model.profiles, values)
+        records = prepare_records(table.take(pa.array(rows)), model.profiles, values, model.semantics)
         left, right = place[: len(lo)], place[len(lo) :]
         parts = [slice(start, start + PAIRS_PER_BATCH) for start in range(0, len(lo), PAIRS_PER_BATCH)]
         return np.concatenate([np.zeros(0), *(measure(records, left[part], right[part], part) for part in parts)])
@@ -205,7 +205,7 @@ def _interleave(keys: pa.ChunkedArray, added: pa.ChunkedArray, stays: Rows) -> t
 
 
 def _index_rows(added: pa.Table, model: MatchModel, state: MatchState) -> BlockingIndex:
-    records: Records = prepare_records(added, model.profiles, state.values)
+    records: Records = prepare_records(added, model.profiles, state.values, model.semantics)
     return build_index(records, _budget(model), source=model.source_column, counts=state.index.counts)
 
 

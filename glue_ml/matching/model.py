@@ -18,13 +18,14 @@ from scipy.special import expit, logit
 from glue_ml import __version__, storage
 from glue_ml.domain.labels import LabeledRow
 from glue_ml.errors import InputError, NotFoundError
-from glue_ml.matching.blocking import CONTEXT
+from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.comparison import RECORD, Feature, FeatureName, compare, name_features
 from glue_ml.matching.evaluation import Calibration, Evaluation, HeldOut
 from glue_ml.matching.forest import Forest
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records
+from glue_ml.matching.semantic import Semantics
 from glue_ml.matching.unsupervised import Unsupervised
 
 Rows = npt.NDArray[np.int64]
@@ -38,13 +39,14 @@ _UNSUPERVISED_FEATURE = "fellegi_sunter"
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user chose. Tradeoffs are 0 to 1 or None (works as 0.5)."""
+    """What the user chose. Tradeoffs: 0 to 1 or None (works as 0.5); `semantic_encoder`: as `find_encoder` reads it."""
 
     primary_key: str
     precision_recall_tradeoff: float | None = None
     accuracy_cost_tradeoff: float | None = None
     enforce_provided_labels: bool = False
     seed: int = 0
+    semantic_encoder: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("precision_recall_tradeoff", "accuracy_cost_tradeoff"):
@@ -83,12 +85,14 @@ class MatchModel:
     profiles: tuple[ColumnProfile, ...]
     unsupervised: Unsupervised
     learned: Learned | None = None
+    semantics: Semantics | None = None  #: How the meaning of texts is read, where it is.
 
     @property
     def features(self) -> tuple[FeatureName, ...]:
         """The names of the features, in the order of `measure`."""
         context = (FeatureName(RECORD, name) for name in CONTEXT)
-        return (*name_features(self.profiles), FeatureName(RECORD, _UNSUPERVISED_FEATURE), *context)
+        semantic = () if self.semantics is None else self.semantics.columns
+        return (*name_features(self.profiles, semantic), FeatureName(RECORD, _UNSUPERVISED_FEATURE), *context)
 
     @property
     def threshold(self) -> float:
@@ -171,6 +175,11 @@ def save_model(model: MatchModel, uri: str) -> None:
         "profiles": [profile.to_dict() for profile in model.profiles],
         "unsupervised": model.unsupervised.to_dict(),
     }
+    if model.semantics is not None:
+        read = model.semantics
+        described["semantics"] = {"setting": read.setting, "encoder": read.encoder, "columns": list(read.columns)}
+        described["semantics"]["searched"] = sorted(read.searched)
+        storage.write_bytes(storage.join(uri, "semantics.parquet"), _parquet(_rarity_table(read)))
     if model.learned is not None:
         learned = model.learned
         described["learned"] = {
@@ -202,6 +211,7 @@ def load_model(uri: str) -> MatchModel:
             tuple(ColumnProfile.from_dict(p) for p in described["profiles"]),
             Unsupervised.from_dict(described["unsupervised"]),
             _load_learned(uri, described["learned"]) if "learned" in described else None,
+            _load_semantics(uri, described["semantics"]) if "semantics" in described else None,
         )
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise InputError(f"the model at {uri} is damaged ({type(error).__name__}: {error}); train it again") from error
@@ -219,6 +229,21 @@ def _load_learned(uri: str, members: dict[str, Any]) -> Learned:
         tuple(LabeledRow(row["labeling_set_id"], row["label"], row["key"]) for row in labels.to_pylist()),
         _load_held_out(storage.join(uri, "held_out.parquet")),
     )
+
+
+def _rarity_table(semantics: Semantics) -> pa.Table:
+    return pa.table({
+        "column": pa.array(list(semantics.rarity), pa.string()),
+        "rarity": pa.array(list(semantics.rarity.values()), pa.list_(pa.float32())),
+    })  # fmt: skip
+
+
+def _load_semantics(uri: str, members: dict[str, Any]) -> Semantics:
+    table = pq.read_table(io.BytesIO(storage.read_bytes(storage.join(uri, "semantics.parquet"))))
+    weights = (None if value is None else np.array(value, np.float32) for value in table.column("rarity").to_pylist())
+    known = dict(zip(table.column("column").to_pylist(), weights, strict=True))
+    rarity = {name: known[name] for name in members["columns"]}
+    return Semantics(members["setting"], members["encoder"], rarity, frozenset(members["searched"]))
 
 
 def _load_held_out(path: str) -> HeldOut | None:

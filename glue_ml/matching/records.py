@@ -6,7 +6,7 @@ This is what blocking and comparison read. It is built once per run and, while i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from glue_ml.matching.profile import ColumnKind, ColumnProfile, parse_date, parse_number, profile_column
+from glue_ml.matching.semantic import Semantics, choose_semantic_columns, learn_semantics
+from glue_ml.matching.sentence_encoder import Vectors
 from glue_ml.matching.tokens import Incidence, build_incidence, clean, encode_sorted, split_words
 
 MAX_SOURCES = 10  #: Each source has an inverted index of its own.
@@ -36,6 +38,8 @@ class Column:
     words: Incidence | None
     numbers: npt.NDArray[np.float64] | None = None
     dates: npt.NDArray[np.float64] | None = None
+    vectors: Vectors | None = None  #: What the values mean, where that is read; and zeros at the end, for code -1.
+    searched: bool = False  #: Whether blocking searches by `vectors`.
 
 
 @dataclass(frozen=True)
@@ -133,12 +137,15 @@ def count_values(table: pa.Table, records: Records) -> ValueCounts:
 
 
 def prepare_records(
-    table: pa.Table, profiles: Sequence[ColumnProfile] | None = None, counts: ValueCounts | None = None
+    table: pa.Table,
+    profiles: Sequence[ColumnProfile] | None = None,
+    counts: ValueCounts | None = None,
+    semantics: Semantics | None = None,
 ) -> Records:
     """Prepare `table` (first column the unique key, the rest strings under their own names), sorted by key.
 
     `profiles` are those of the model that will score the records; without them the columns are profiled here.
-    `counts` say how common a value is; without them the table itself does.
+    `counts` say how common a value is; without them the table itself does. `semantics` say what values mean.
     """
     table = table.take(pc.sort_indices(table.column(0)))
     keys = table.column(0).combine_chunks()
@@ -155,7 +162,34 @@ def prepare_records(
         _build_column(profile, codes, values, words.get(i), _count_column(codes, values, counts, i))
         for i, (profile, (codes, values)) in enumerate(zip(profiles, encoded, strict=True))
     )
-    return Records(keys, columns, _union_words(columns, len(keys), len(vocabulary)), vocabulary, counts)
+    records = Records(keys, columns, _union_words(columns, len(keys), len(vocabulary)), vocabulary, counts)
+    return records if semantics is None else add_meaning(records, semantics)
+
+
+def learn_meaning(records: Records, setting: str) -> Semantics | None:
+    """Return how to read the meaning of the columns where that may pay, by the encoder that `setting` names."""
+    chosen = choose_semantic_columns(records.profiles)
+    texts = {column.profile.name: column.values for column in records.columns if column.profile.name in chosen}
+    return learn_semantics(texts, setting)
+
+
+def add_meaning(records: Records, semantics: Semantics) -> Records:
+    """Return the records with the vectors of the columns that `semantics` read."""
+    return replace(records, columns=tuple(_add_vectors(column, semantics) for column in records.columns))
+
+
+def _add_vectors(column: Column, semantics: Semantics) -> Column:
+    name = column.profile.name
+    if name not in semantics.columns:
+        return column
+    vectors = semantics.encode(name, column.values) if column.vectors is None else column.vectors
+    return replace(column, vectors=vectors, searched=name in semantics.searched)
+
+
+def encode_column(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Return the code of each row of a table's column (-1: missing), and the values, as `Column` has them."""
+    codes, values = _encode(column)
+    return codes, values.to_pylist()
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:

@@ -54,6 +54,7 @@ def make_find_matches(spec: JobSpec, progress: Progress) -> FindMatches:
         accuracy_cost_tradeoff=spec.accuracy_cost_tradeoff,
         enforce_provided_labels=spec.enforce_provided_labels,
         seed=spec.seed,
+        semantic_encoder=spec.semantic_encoder,
         progress=progress,
         reuse_prepared=True,
     )
@@ -81,6 +82,7 @@ def locate_model(spec: JobSpec, columns: list[str], version: int | None) -> str 
         "accuracy_cost_tradeoff": spec.accuracy_cost_tradeoff,
         "enforce_provided_labels": spec.enforce_provided_labels,
         "seed": spec.seed,
+        "semantic_encoder": spec.semantic_encoder,
         "columns": columns,
         "glue_ml": __version__,
     }
@@ -91,6 +93,8 @@ def locate_model(spec: JobSpec, columns: list[str], version: int | None) -> str 
 def _load(uri: str, progress: Progress) -> FindMatchesModel | None:
     try:
         model = FindMatchesModel.load(uri)
+        if model.model_.semantics is not None:
+            model.model_.semantics.open()
     except NotFoundError:
         return None
     except InputError as error:

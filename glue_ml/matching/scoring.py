@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from glue_ml.matching.agreement import choose_columns, code_patterns
-from glue_ml.matching.blocking import CONTEXT
+from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.clustering import ClusterOptions
 from glue_ml.matching.comparison import Feature
 from glue_ml.matching.labeling import PairPool
@@ -143,12 +143,12 @@ def _keep(parts: pa.Table) -> pa.Table:
 
 def score_pool(candidates: Candidates, model: MatchModel) -> PairPool:
     """Return the pairs that labelling sets are chosen from: the least certain, the least covered, random ones."""
-    seed = model.settings.seed
+    seed, views = model.settings.seed, len(candidates.blocked.index.views)
 
     def score(batch: PairBatch) -> pa.Table:
         features = model.measure(batch.compared, batch.context)
         kind = np.zeros(len(batch.lo), np.int64) if model.learned is not None else _tell_kinds(batch)
-        columns = [batch.lo, batch.hi, *_judge(model, features), kind, _scatter(batch.lo, batch.hi, seed)]
+        columns = [batch.lo, batch.hi, *_judge(model, features, views), kind, _scatter(batch.lo, batch.hi, seed)]
         return keep_most_promising(pa.table(dict(zip(_POOL, columns, strict=True))))
 
     schema = "lo long, hi long, probability double, disagreement double, coverage double, "
@@ -192,11 +192,11 @@ def keep_most_promising(pairs: pa.Table) -> pa.Table:
     return pairs.take(chosen).sort_by([("lo", "ascending"), ("hi", "ascending")])
 
 
-def _judge(model: MatchModel, features: Feature) -> list[npt.NDArray[np.float64]]:
+def _judge(model: MatchModel, features: Feature, views: int) -> list[npt.NDArray[np.float64]]:
     """Return each pair's probability, how unsure the committee is, and how far the models and views differ on it."""
     unsupervised = MatchModel(model.settings, model.profiles, model.unsupervised).probability(features)
     if model.learned is None:
-        return _judge_without_labels(unsupervised, features[:, -len(CONTEXT) :])
+        return _judge_without_labels(unsupervised, features[:, -len(CONTEXT) :], views)
     votes = model.learned.context.forest.score(features[:, model.learned.context.columns])
     disagreement = 1.0 - np.abs(2.0 * votes - 1.0)
     probability = model.learned.context.calibration.apply(votes)
@@ -204,14 +204,16 @@ def _judge(model: MatchModel, features: Feature) -> list[npt.NDArray[np.float64]
     return [probability, disagreement, np.abs(probability - unsupervised) * np.where(one_view, 1.0, 0.5)]
 
 
-def _judge_without_labels(unsupervised: npt.NDArray[np.float64], context: Feature) -> list[npt.NDArray[np.float64]]:
+def _judge_without_labels(
+    unsupervised: npt.NDArray[np.float64], context: Feature, views: int
+) -> list[npt.NDArray[np.float64]]:
     """Judge before there are labels: doubt is the Fellegi-Sunter model's, and covered is what it alone would miss.
 
     That model may be sure of thousands of wrong pairs and then ask about no match at all. So the pairs that it and the
     likeness of the whole records both call matches are asked about as well: the first rows hold matches and
     non-matches, without which nothing can be learned.
     """
-    likeness = 1.0 / (1.0 + np.exp(-LIKENESS_STEEPNESS * (context[:, CONTEXT.index("score")] / 2.0 - 0.5)))
+    likeness = 1.0 / (1.0 + np.exp(-LIKENESS_STEEPNESS * (context[:, CONTEXT.index("score")] / views - 0.5)))
     doubt = 1.0 - np.abs(2.0 * unsupervised - 1.0)
     doubt += BEST_CANDIDATE_BONUS * (context[:, CONTEXT.index("best_rank")] == 1)
     together = (unsupervised + likeness) / 2.0

@@ -76,6 +76,15 @@ class SentenceEncoder:
         """Return this encoder: a transformer weighs words by their context."""
         return self
 
+    @property
+    def rarity(self) -> None:
+        """Nothing is learned from a table."""
+        return None
+
+    def weigh(self, rarity: npt.NDArray[np.float32] | None) -> SentenceEncoder:
+        """Return this encoder; there is nothing to weigh."""
+        return self
+
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return one row of length 1 for each text (zeros for a text without words). Cost: 2 ms for a short title."""
         return self.encode_pieces(self.wordpiece.split(texts))

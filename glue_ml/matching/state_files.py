@@ -11,7 +11,7 @@ import io
 import itertools
 import json
 import uuid
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,15 @@ import pyarrow.parquet as pq
 
 from glue_ml import __version__, storage
 from glue_ml.errors import InputError, NotFoundError
-from glue_ml.matching.blocking import BlockingBudget, BlockingIndex, CandidateLists, KeyCounts, View
+from glue_ml.matching.blocking import BlockingBudget, BlockingIndex, KeyCounts
+from glue_ml.matching.candidate_lists import CandidateLists
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.match_state import MatchState
 from glue_ml.matching.model import MatchModel
-from glue_ml.matching.records import ValueCounts
+from glue_ml.matching.records import ValueCounts, encode_column
 from glue_ml.matching.row_pairs import RowPairs
+from glue_ml.matching.semantic_view import SemanticView
+from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.tokens import Incidence
 from glue_ml.matching.touched import Found
 from glue_ml.matching.touched_pairs import Scored
@@ -56,7 +59,7 @@ def save_state(state: MatchState, uri: str, model: MatchModel) -> None:
         "rows": len(state.ids),
         "counted_rows": state.values.rows,
         "budget": {"top_k": budget.top_k, "work_per_record": budget.work_per_record},
-        "views": [view.name for view in state.index.views],
+        "views": [view.name for view in _sparse_views(state.index)],
         "columns": len(state.values.values),
     }
     storage.write_bytes(storage.join(uri, _FILE), json.dumps(described, indent=1).encode())
@@ -73,7 +76,7 @@ def load_state(uri: str, model: MatchModel) -> MatchState | None:
     if described is None or described.get("format") != FORMAT or described.get("model") != digest_model(model):
         return None
     try:
-        return _read_state(storage.join(uri, described["folder"]), described)
+        return _add_meaning(_read_state(storage.join(uri, described["folder"]), described), model)
     except (KeyError, TypeError, ValueError, OSError, pa.ArrowException, NotFoundError) as error:
         raise InputError(
             f"the match state at {uri} is damaged ({type(error).__name__}: {error}); remove it and match in full"
@@ -90,6 +93,10 @@ def digest_model(model: MatchModel) -> str:
         learned = model.learned
         described += [learned.prefers_context, *map(_describe_scorer, (learned.context, learned.second, learned.plain))]
         described += sorted((row.labeling_set_id, row.label, row.key) for row in learned.labels)
+    if model.semantics is not None:
+        read = model.semantics
+        weights = {name: None if weight is None else weight.tolist() for name, weight in read.rarity.items()}
+        described += [read.setting, read.encoder, sorted(read.searched), weights]
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -149,12 +156,27 @@ def _unpack_values(table: pa.Table, rows: int, columns: int) -> ValueCounts:
     return ValueCounts(rows, texts[0], counts[parts[0]], tuple(texts[1:]), tuple(counts[p] for p in parts[1:]))
 
 
+def _add_meaning(state: MatchState, model: MatchModel) -> MatchState:
+    """Return the state with its semantic views, made anew: vectors take more room than the text they are of."""
+    if model.semantics is None:
+        return state
+    views = []
+    for name in (name for name in model.semantics.columns if name in model.semantics.searched):
+        codes, values = encode_column(state.table.column(name))
+        views.append(SemanticView(name, model.semantics.encode(name, values), codes, state.index.source))
+    return replace(state, index=replace(state.index, views=(*state.index.views, *views)))
+
+
+def _sparse_views(index: BlockingIndex) -> tuple[SparseView, ...]:
+    return tuple(view for view in index.views if isinstance(view, SparseView))
+
+
 def _pack_index(index: BlockingIndex) -> Arrays:
     counts = index.counts
     arrays: Arrays = {"rows": np.array([counts.rows, counts.common, *counts.caps])}
     if index.source is not None:
         arrays["source"] = index.source
-    for number, view in enumerate(index.views):
+    for number, view in enumerate(_sparse_views(index)):
         parts = {name: getattr(view.matrix, name) for name in ("data", "indices", "indptr", "shape")}
         parts |= {"codes": view.codes, "counted": counts.codes[number], "frequency": counts.frequency[number]}
         arrays |= {f"{name}_{number}": np.asarray(part) for name, part in parts.items()}
@@ -167,13 +189,11 @@ def _unpack_index(arrays: Arrays, budget: BlockingBudget, names: list[str]) -> B
 
     matrices = zip(part("data"), part("indices"), part("indptr"), part("shape"), strict=True)
     views = tuple(
-        View(name, Incidence((data, indices, indptr), shape=tuple(shape.tolist())), codes)
+        SparseView(name, Incidence((data, indices, indptr), shape=tuple(shape.tolist())), codes, arrays.get("source"))
         for name, (data, indices, indptr, shape), codes in zip(names, matrices, part("codes"), strict=True)
     )
     rows, common, *caps = arrays["rows"].tolist()
-    return BlockingIndex(
-        budget, views, KeyCounts(rows, common, tuple(caps), part("counted"), part("frequency")), arrays.get("source")
-    )
+    return BlockingIndex(budget, views, KeyCounts(rows, common, tuple(caps), part("counted"), part("frequency")))
 
 
 def _pack_found(state: MatchState) -> Arrays:

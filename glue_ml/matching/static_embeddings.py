@@ -77,6 +77,10 @@ class StaticEncoder:
         frequency = np.bincount(counts.indices, minlength=len(self.table))
         return replace(self, rarity=np.log((len(texts) + 1) / (frequency + 0.5)).astype(np.float32))
 
+    def weigh(self, rarity: npt.NDArray[np.float32] | None) -> StaticEncoder:
+        """Return the encoder as an earlier `adapt` left it, which found this `rarity`."""
+        return replace(self, rarity=rarity)
+
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return one row of length 1 for each text (zeros for a text without known words). Cost: 30 us for a title."""
         return self.encode_pieces(self.wordpiece.split(texts))

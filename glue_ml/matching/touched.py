@@ -16,15 +16,14 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from glue_ml.matching.blocking import BlockingIndex, CandidateLists, rank_found
+from glue_ml.matching.blocking import BlockingIndex, rank_found
+from glue_ml.matching.candidate_lists import CandidateLists
 from glue_ml.matching.clustering import Constraints, cluster, label_components
 from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores
 from glue_ml.matching.touched_pairs import Judge, Scored, score_all, score_changed, select_lists
 
 Cosines = npt.NDArray[np.float32]
 Bounds = npt.NDArray[np.float32]
-
-ROWS_AT_ONCE = 2_000  #: New rows searched at once; their products with all rows are held in memory.
 
 
 @dataclass(frozen=True)
@@ -108,20 +107,7 @@ def measure_bounds(index: BlockingIndex, lists: CandidateLists, rows: Rows) -> B
 
 def find_entered(index: BlockingIndex, rows: Rows, bounds: Bounds) -> list[tuple[Rows, Rows, Cosines]]:
     """Find the lists that the new `rows` come into: for each view the owner of the list, the row, and their cosine."""
-    return [_find_entered(index, number, rows, bounds[number]) for number in range(len(index.views))]
-
-
-def _find_entered(index: BlockingIndex, number: int, rows: Rows, bounds: Cosines) -> tuple[Rows, Rows, Cosines]:
-    view, found = index.views[number], [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = rows[start : start + ROWS_AT_ONCE]
-        near = (view.matrix[part] @ view.inverted).tocoo()
-        kept = (near.data >= bounds[near.col]) & (near.data > 0)
-        owner, row, cosine = near.col[kept].astype(np.int64), part[near.row[kept]], near.data[kept]
-        apart = np.ones(len(row), dtype=bool) if index.source is None else index.source[owner] != index.source[row]
-        found.append((owner[apart], row[apart], cosine[apart]))
-    owners, entrants, cosines = zip(*found, strict=True)
-    return np.concatenate(owners), np.concatenate(entrants), np.concatenate(cosines)
+    return [view.find_entered(rows, bound) for view, bound in zip(index.views, bounds, strict=True)]
 
 
 def _renumber_lists(lists: CandidateLists, places: Rows) -> CandidateLists:

@@ -12,13 +12,8 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from glue_ml.matching.blocking import (
-    BlockingBudget,
-    BlockingIndex,
-    CandidateLists,
-    list_candidates,
-    look_up_context,
-)
+from glue_ml.matching.blocking import BlockingIndex, list_candidates
+from glue_ml.matching.candidate_lists import CandidateLists, look_up_context
 from glue_ml.matching.clustering import ClusterOptions, Constraints, ScorePairs
 from glue_ml.matching.comparison import Feature
 from glue_ml.matching.rivals import FIRST_LOOK_FLOOR, find_rivals, measure_rivals
@@ -69,7 +64,7 @@ NO_PAIRS = RowPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 def score_all(judge: Judge, lists: CandidateLists) -> Scored:
     """Score all candidate pairs of a table, given all of its candidate lists."""
-    lo, hi, context = list_contexts(lists, judge.index.budget)
+    lo, hi, context = list_contexts(lists, judge.index.unlisted_rank)
     score = judge.score(lo, hi, context)
     if judge.score_again is None:
         return Scored(NO_PAIRS, _keep(lo, hi, score, judge.floor))
@@ -102,7 +97,7 @@ def score_changed(
     again = first.select(stale)
     rivals = measure_rivals(first.probability, *find_rivals(first.lo, first.hi, first.probability))[stale]
     is_end = np.isin(lists[1].row, np.append(again.lo, again.hi))
-    known = look_up_context(select_lists(lists[1], is_end), again.lo, again.hi, budget=judge.index.budget)
+    known = look_up_context(select_lists(lists[1], is_end), again.lo, again.hi, unlisted=judge.index.unlisted_rank)
     seen = _keep(again.lo, again.hi, judge.score_again(again.lo, again.hi, known, rivals), judge.floor)
     edges, changed = _replace(before.edges, seen, np.append(anew, again.key(judge.index.rows)), judge, places)
     return Scored(first, edges), changed, len(lo) + len(again.lo)
@@ -132,11 +127,11 @@ def _find_stale(first: RowPairs, moved: Rows, anew: Rows, count: int) -> Flags:
     return np.asarray(is_moved[first.lo] | is_moved[first.hi] | np.isin(first.key(count), anew))
 
 
-def list_contexts(lists: CandidateLists, budget: BlockingBudget) -> tuple[Rows, Rows, Feature]:
+def list_contexts(lists: CandidateLists, unlisted: int) -> tuple[Rows, Rows, Feature]:
     """Return the pairs that are in at least one list, in row order, with their CONTEXT."""
     count = 1 + max(int(lists.row.max(initial=0)), int(lists.other.max(initial=0)))
     lo, hi = np.divmod(_code_pairs(lists, count), count)
-    return lo, hi, look_up_context(lists, lo, hi, budget=budget)
+    return lo, hi, look_up_context(lists, lo, hi, unlisted=unlisted)
 
 
 def _code_pairs(lists: CandidateLists, count: int) -> Rows:
@@ -161,9 +156,8 @@ def _find_changed_pairs(
     lo, hi = np.divmod(after, count)
     is_end = np.zeros(count, dtype=bool)
     is_end[lo], is_end[hi] = True, True
-    old, new = (
-        look_up_context(select_lists(part, is_end[part.row]), lo, hi, budget=judge.index.budget) for part in lists
-    )
+    unlisted = judge.index.unlisted_rank
+    old, new = (look_up_context(select_lists(part, is_end[part.row]), lo, hi, unlisted=unlisted) for part in lists)
     wanted = ~np.isin(after, before)
     if judge.uses_context:
         wanted |= (old != new).any(axis=1)

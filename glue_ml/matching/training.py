@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from glue_ml.domain.labels import LabeledPair, LabeledRow, labeled_pairs
 from glue_ml.errors import LabelError, NotReadyError
-from glue_ml.matching.blocking import CONTEXT, BlockingBudget, CandidateLists, list_candidates, look_up_context
+from glue_ml.matching.blocking import list_candidates
+from glue_ml.matching.candidate_lists import CONTEXT, CandidateLists, look_up_context
 from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.evaluation import HeldOut, area_under_precision_recall, evaluate_scores
 from glue_ml.matching.learning import (
@@ -115,7 +116,7 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     records, index, seed = candidates.blocked.records, candidates.blocked.index, model.settings.seed
     pairs = across_sources(records, locate_pairs(records, labels), source)
     lists = list_candidates(index, np.unique(np.concatenate([pairs.left, pairs.right])))
-    whole = prepare_lesson(model, records, lists, pairs, index.budget)
+    whole = prepare_lesson(model, records, lists, pairs, index.unlisted_rank)
     kept = choose_taught(whole, seed=seed)
     lesson = whole.select(kept)
     fold = assign_folds(lesson.pairs.sets, seed=seed)
@@ -156,10 +157,10 @@ def across_sources(records: Records, pairs: TrainingPairs, source: str | None) -
 
 
 def prepare_lesson(
-    model: MatchModel, records: Records, lists: CandidateLists, pairs: TrainingPairs, budget: BlockingBudget
+    model: MatchModel, records: Records, lists: CandidateLists, pairs: TrainingPairs, unlisted: int
 ) -> Lesson:
     """Measure the labelled pairs; `lists` holds the candidates of all of their rows."""
-    context = look_up_context(lists, pairs.left, pairs.right, budget=budget)
+    context = look_up_context(lists, pairs.left, pairs.right, unlisted=unlisted)
     features = model.measure(compare(records, pairs.left, pairs.right), context)
     return Lesson(pairs, features, context[:, CONTEXT.index("lists")] > 0)
 

@@ -11,7 +11,8 @@ from pyspark.sql import SparkSession
 from scipy import sparse
 
 from glue_ml.matching.agreement import code_patterns
-from glue_ml.matching.blocking import CONTEXT, BlockingBudget, View, build_index, list_pairs
+from glue_ml.matching.blocking import BlockingBudget, build_index, list_pairs
+from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.clustering import ClusterOptions
 from glue_ml.matching.comparison import compare
 from glue_ml.matching.model import MatchModel, Settings
@@ -34,16 +35,24 @@ from glue_ml.matching.scoring import (
     score_edges,
     score_pool,
 )
+from glue_ml.matching.sentence_encoder import scale_rows
+from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.table import collect_arrow
 from glue_ml.matching.unsupervised import TAIL_RANK, fit_unsupervised
 from tests.people import make_people
 
 
-@pytest.fixture(scope="module")
-def blocked() -> Blocked:
+@pytest.fixture(scope="module", params=["words", "words and meaning"])
+def blocked(request: pytest.FixtureRequest) -> Blocked:
     rows, _ = make_people(300, seed=9)
     table = pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in rows[0]})
     records = prepare_records(table)
+    if request.param == "words and meaning":
+        # what the vectors mean does not matter here
+        vectors = scale_rows(np.random.default_rng(3).normal(size=(len(records.columns[0].values) + 1, 8)))
+        vectors[-1] = 0.0
+        read = replace(records.columns[0], vectors=vectors, searched=True)
+        records = replace(records, columns=(read, *records.columns[1:]))
     return Blocked(records, build_index(records, BlockingBudget(top_k=4, work_per_record=100)))
 
 
@@ -126,7 +135,8 @@ def test_a_small_table_stays_on_the_driver_and_a_large_one_is_shipped(spark: Spa
     assert (plan["top_k"], plan["work_per_record"]) == (4, 100)
     assert [step["shuffles"] for step in plan["steps"]] == [False, False, False]
     assert isinstance(open_candidates(spark, blocked), DriverCandidates)
-    large = replace(blocked.index, views=(View("keys", sparse.csr_matrix((DRIVER_ROWS + 1, 1), dtype=np.float32)),))
+    view = SparseView("keys", sparse.csr_matrix((DRIVER_ROWS + 1, 1), dtype=np.float32))
+    large = replace(blocked.index, views=(view,))
     assert choose_plan(large).name == "shipped"
     assert [step.shuffles for step in choose_plan(large).steps] == [False, True, False]
     assert isinstance(open_candidates(spark, replace(blocked, index=large)), SparkCandidates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -17,7 +18,9 @@ from scipy.special import expit
 from glue_ml.matching.blocking import BlockingBudget, BlockingIndex, KeyCounts, build_index, list_candidates
 from glue_ml.matching.clustering import ClusterOptions, Constraints
 from glue_ml.matching.comparison import Feature, compare, name_features
-from glue_ml.matching.records import Records, ValueCounts, count_values, prepare_records
+from glue_ml.matching.records import Column, Records, ValueCounts, count_values, prepare_records
+from glue_ml.matching.sentence_encoder import scale_rows
+from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.touched import Change, Found, match_changed, match_everything
 from glue_ml.matching.touched_pairs import Judge
 
@@ -39,10 +42,19 @@ def to_table(rows: dict[str, Row]) -> pa.Table:
     return pa.table({"id": pa.array(list(rows), pa.string()), **texts})
 
 
+def read_meaning(column: Column) -> Column:
+    """Vectors that follow from the value alone; what they mean does not matter here."""
+    seeds = [zlib.crc32(value.encode()) for value in column.values]
+    vectors = [np.random.default_rng(seed).normal(size=3) for seed in seeds]
+    return replace(column, vectors=scale_rows(np.array([*vectors, np.zeros(3)])), searched=True)
+
+
 class Base:
     """The table whose counts weigh all others, with more rows than the drawn ones so that its profile is stable."""
 
-    def __init__(self, *, source: str | None = None, work: int | None = None, twice: bool = False) -> None:
+    def __init__(
+        self, *, source: str | None = None, work: int | None = None, twice: bool = False, semantic: bool = False
+    ) -> None:
         rows: dict[str, Row] = {
             f"b{i}": (f"{name} {i % 3}", street, "ab"[i % 2])
             for i, name in enumerate(NAMES * 8)
@@ -51,6 +63,7 @@ class Base:
         table = to_table(rows)
         records = prepare_records(table)
         self.profiles, self.source, self.rows, self.twice = records.profiles, source, rows, twice
+        self.semantic = semantic
         self.values: ValueCounts = count_values(table, records)
         self.keys: KeyCounts = build_index(records, BUDGET).counts
         if work is not None:
@@ -58,6 +71,8 @@ class Base:
 
     def prepare(self, rows: dict[str, Row]) -> tuple[Records, BlockingIndex]:
         records = prepare_records(to_table(rows), self.profiles, self.values)
+        if self.semantic:
+            records = replace(records, columns=(read_meaning(records.columns[0]), *records.columns[1:]))
         return records, build_index(records, BUDGET, source=self.source, counts=self.keys)
 
     def judge(self, rows: dict[str, Row], *, links: Sequence[tuple[str, str, bool]] = (), cap: int = 500) -> Judge:
@@ -87,6 +102,7 @@ class Base:
 
 
 BASE, SOURCES, TIGHT, TWICE = Base(), Base(source="source"), Base(work=1), Base(twice=True)
+MEANING = Base(source="source", twice=True, semantic=True)
 LINKS = st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(KEYS), st.booleans()), max_size=3)
 
 
@@ -107,7 +123,9 @@ def assert_same(one: Found, other: Found) -> None:
     assert one.confidence.tolist() == other.confidence.tolist()
 
 
-@pytest.mark.parametrize("base", [BASE, SOURCES, TIGHT, TWICE], ids=["plain", "sources", "tight", "twice"])
+@pytest.mark.parametrize(
+    "base", [BASE, SOURCES, TIGHT, TWICE, MEANING], ids=["plain", "sources", "tight", "twice", "meaning"]
+)
 @given(steps=st.lists(TABLES, min_size=2, max_size=4), links=LINKS, cap=st.sampled_from([3, 500]))
 @settings(max_examples=25, deadline=None)
 def test_changes_in_steps_come_to_what_matching_everything_finds(
@@ -165,6 +183,8 @@ def test_the_counts_of_a_table_weigh_it_as_it_does_itself() -> None:
     index = build_index(own, BUDGET)
     again = build_index(counted, BUDGET, counts=index.counts)
     for view, other in zip(index.views, again.views, strict=True):
+        assert isinstance(view, SparseView)
+        assert isinstance(other, SparseView)
         assert (view.matrix != other.matrix).nnz == 0
     everything = np.arange(len(own))
     lists = [list_candidates(i, everything) for i in (index, again)]

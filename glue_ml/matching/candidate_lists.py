@@ -1,0 +1,101 @@
+"""Candidate lists: whom blocking proposes for each record, and how a pair stands among its records' candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CandidateLists:
+    """The candidates of some rows, one entry per (row, other); `ranked` says how they compare within their list.
+
+    score is the sum of the views' cosines; rank counts from 1 by falling score; ratio is the score over the best score
+    among the row's *other* candidates (2 where there is no other, so that a lone candidate stands out).
+    """
+
+    row: Rows
+    other: Rows
+    score: npt.NDArray[np.float32]
+    rank: npt.NDArray[np.int32]
+    ratio: npt.NDArray[np.float32]
+    views: npt.NDArray[np.int8]  #: Bit set of the views that proposed the pair: 1 the first, 2 the second, ...
+
+
+def rank_candidates(
+    row: Rows, other: Rows, score: npt.NDArray[np.float32], views: npt.NDArray[np.int8]
+) -> CandidateLists:
+    """Return the lists of distinct pairs (row, other), given the score of each and the views that proposed it."""
+    order = np.lexsort((other, -score, row))
+    row, other, score, views = row[order], other[order], score[order], views[order]
+    first = np.searchsorted(row, row)
+    last = np.searchsorted(row, row, side="right")
+    rank = (np.arange(len(row)) - first + 1).astype(np.int32)
+    rival = np.where(rank == 1, first + 1, first)
+    lone = last - first == 1
+    best = score[np.where(lone, first, np.minimum(rival, len(row) - 1))] if len(row) else score
+    ratio = np.where(lone, 2.0, score / np.maximum(best, 1e-6))
+    return CandidateLists(row, other, score, rank, np.clip(ratio, 0.0, 2.0).astype(np.float32), views)
+
+
+CONTEXT = ("score", "best_rank", "worst_rank", "best_ratio", "worst_ratio", "lists", "views")
+
+
+def look_up_context(lists: CandidateLists, left: Rows, right: Rows, *, unlisted: int) -> npt.NDArray[np.float32]:
+    """Return the CONTEXT features (pairs x 7) of pairs whose both rows have their lists in `lists`.
+
+    The context says how a pair compares with the other candidates of either record; a pair in neither list gets
+    score 0, the rank `unlisted` and ratio 0.
+    """
+    height = np.int64(1 + max(lists.other.max(initial=0), left.max(initial=0), right.max(initial=0)))
+    known = lists.row * height + lists.other
+    order = np.argsort(known)
+    sides = [_find(known[order], order, a * height + b) for a, b in ((left, right), (right, left))]
+    place, listed = np.stack([s[0] for s in sides]), np.stack([s[1] for s in sides])
+    if len(known) == 0:
+        place, listed = np.zeros_like(place), np.zeros_like(listed)
+        return merge_context(
+            np.zeros(place.shape), np.ones(place.shape), np.zeros(place.shape), listed, listed, unlisted
+        )
+    return merge_context(
+        lists.score[place], lists.rank[place], lists.ratio[place], listed, lists.views[place] * listed, unlisted
+    )
+
+
+def _find(ordered: Rows, order: Rows, wanted: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    if len(ordered) == 0:
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    place = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return order[place], ordered[place] == wanted
+
+
+def merge_context(
+    score: npt.NDArray[np.generic], rank: npt.NDArray[np.generic], ratio: npt.NDArray[np.generic],
+    listed: npt.NDArray[np.bool_], views: npt.NDArray[np.generic], unlisted: int,
+) -> npt.NDArray[np.float32]:  # fmt: skip
+    """Merge what the two sides' lists say (arrays 2 x pairs) into CONTEXT, whichever side comes first."""
+    rank = np.where(listed, rank, unlisted)
+    ratio = np.where(listed, ratio, 0.0)
+    bits = views[0].astype(np.uint8) | views[1].astype(np.uint8)
+    columns = [
+        np.where(listed, score, 0.0).max(axis=0), rank.min(axis=0), rank.max(axis=0),
+        ratio.max(axis=0), ratio.min(axis=0), listed.sum(axis=0), np.unpackbits(bits[:, None], axis=1).sum(axis=1),
+    ]  # fmt: skip
+    return np.stack(columns, axis=-1).astype(np.float32)
+
+
+def look_up_lists(lists: CandidateLists, row: Rows, other: Rows) -> tuple[Rows, Rows]:
+    """Return the bits of the views that list each `other` for its `row`, and its rank there; 0 where not listed."""
+    width = np.int64(1 + max(lists.other.max(initial=0), other.max(initial=0)))
+    # one entry more than there are, for those that are not found
+    known = np.append(lists.row * width + lists.other, -1)
+    order = np.argsort(known)
+    wanted = row * width + other
+    place = order[np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)]
+    listed = known[place] == wanted
+    bits, rank = np.append(lists.views, 0), np.append(lists.rank, 0)
+    return np.where(listed, bits[place], 0).astype(np.int64), np.where(listed, rank[place], 0).astype(np.int64)

@@ -1,0 +1,133 @@
+"""A view of sparse features: records that share rare words, pairs of words or letter groups are near each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sparse_dot_topn import sp_matmul_topn
+
+from glue_ml.matching.tokens import Incidence
+from glue_ml.matching.views import ROWS_AT_ONCE, Cosines, Entered, Rows, Sources, join_entered, keep_apart, take_sources
+
+ROWS_OF_EQUALS = 1_000  #: Rows compared with all others at once, where the nearest ones cannot be told by rank.
+
+
+@dataclass(frozen=True)
+class SparseView:
+    """Unit-length rows of idf-weighted features, and the inverted index of them."""
+
+    name: str
+    matrix: Incidence
+    codes: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  #: By column, ascending: which feature.
+    source: Sources | None = None
+
+    @cached_property
+    def inverted(self) -> Incidence:
+        """Features x rows."""
+        return self.matrix.T.tocsr()
+
+    @cached_property
+    def searched(self) -> tuple[tuple[int | None, Incidence], ...]:
+        """For each source (None: all rows), the features x rows that its rows search."""
+        if self.source is None:
+            return ((None, self.inverted),)
+        return tuple((int(s), self._invert_without(self.source == s)) for s in np.unique(self.source))
+
+    def _invert_without(self, left_out: npt.NDArray[np.bool_]) -> Incidence:
+        return sparse.diags((~left_out).astype(np.float32)).dot(self.matrix).T.tocsr()
+
+    @property
+    def rows(self) -> int:
+        """The number of records."""
+        return int(self.matrix.shape[0])
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the view on a worker, inverted copy included."""
+        return 2 * sum(int(array.nbytes) for array in (self.matrix.data, self.matrix.indices, self.matrix.indptr))
+
+    def cosine(self, left: Rows, right: Rows) -> Cosines:
+        """Return the cosine of each pair of rows."""
+        product = self.matrix[left].multiply(self.matrix[right]).tocsr()
+        # a product with ones adds up in the order of the features, as the search does: the same number to the last bit
+        return np.asarray(product @ np.ones(product.shape[1], dtype=np.float32))
+
+    def search(self, rows: Rows, top_k: int) -> Rows:
+        """Return row * self.rows + other for the `top_k` others nearest to each of `rows`."""
+        found = [np.zeros(0, dtype=np.int64)]
+        for source, inverted in self.searched:
+            chosen = rows if source is None or self.source is None else rows[self.source[rows] == source]
+            found.append(_top(self.matrix, inverted, chosen, top_k))
+        return np.concatenate(found)
+
+    def find_entered(self, rows: Rows, bounds: Cosines) -> Entered:
+        """Return which lists the new `rows` come into."""
+        return join_entered([
+            self._find_entered(rows[start : start + ROWS_AT_ONCE], bounds)
+            for start in range(0, len(rows), ROWS_AT_ONCE)
+        ])  # fmt: skip
+
+    def _find_entered(self, rows: Rows, bounds: Cosines) -> Entered:
+        near = (self.matrix[rows] @ self.inverted).tocoo()
+        kept = (near.data >= bounds[near.col]) & (near.data > 0)
+        entered = near.col[kept].astype(np.int64), rows[near.row[kept]], near.data[kept]
+        return keep_apart(self.source, entered)
+
+    def extend(self, added: Self, order: Rows) -> Self:
+        """Return the view of its rows and, below them, those of `added`, then taken in `order`."""
+        codes = np.union1d(self.codes, added.codes)
+        parts = [part._renumber(codes) for part in (self, added)]
+        matrix = sparse.vstack(parts, format="csr")[order]
+        return replace(self, matrix=matrix, codes=codes, source=take_sources(self.source, added.source, order))
+
+    def _renumber(self, codes: Rows) -> Incidence:
+        columns = np.searchsorted(codes, self.codes).astype(np.int32)[self.matrix.indices]
+        return Incidence((self.matrix.data, columns, self.matrix.indptr), shape=(self.rows, len(codes)))
+
+
+def _top(matrix: Incidence, inverted: Incidence, rows: Rows, top_k: int) -> Rows:
+    """Return (row * height + other) of the `top_k` rows of `inverted` nearest to each of `rows`, itself excluded.
+
+    Of equally near ones those with the smallest numbers: which ones are found must not depend on who else is there.
+    """
+    # a row is its own nearest neighbour, and one more tells whether the last place is shared
+    near = sp_matmul_topn(matrix[rows], inverted, top_n=top_k + 2, threshold=0.0, sort=True)
+    row, other = np.repeat(rows, np.diff(near.indptr)), near.indices.astype(np.int64)
+    place = np.arange(len(row)) - np.repeat(near.indptr[:-1], np.diff(near.indptr))
+    itself = row == other
+    # where duplicates crowd a row out of its own list the last entry is one too many
+    place = np.where(itself, -1, place - _before(itself, near.indptr))
+    last = np.flatnonzero(place == top_k)
+    before = np.where(itself[np.maximum(last - 1, 0)], last - 2, last - 1)
+    last = last[near.data[last] == near.data[before]]
+    kept = (place >= 0) & (place < top_k) & ~np.isin(row, row[last])
+    found = np.asarray(row[kept] * matrix.shape[0] + other[kept], dtype=np.int64)
+    return np.concatenate([found, *_top_of_equals(matrix, inverted, row[last], near.data[last], top_k)])
+
+
+def _top_of_equals(
+    matrix: Incidence, inverted: Incidence, rows: Rows, least: npt.NDArray[np.float32], top_k: int
+) -> Iterator[Rows]:
+    """Yield what `_top` returns for rows whose last place, at the cosine `least`, is shared: they need all equals."""
+    for start in range(0, len(rows), ROWS_OF_EQUALS):
+        part = slice(start, start + ROWS_OF_EQUALS)
+        near = (matrix[rows[part]] @ inverted).tocoo()
+        kept = near.data >= least[part][near.row]
+        row, other, cosine = rows[part][near.row[kept]], near.col[kept].astype(np.int64), near.data[kept]
+        order = np.lexsort((other, -cosine, row))
+        order = order[row[order] != other[order]]
+        row, other = row[order], other[order]
+        first = np.arange(len(row)) - np.searchsorted(row, row) < top_k
+        yield np.asarray(row[first] * matrix.shape[0] + other[first], dtype=np.int64)
+
+
+def _before(flags: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int32]) -> Rows:
+    """Return, for each entry, how many flagged entries its list has up to it."""
+    total = np.concatenate([[0], np.cumsum(flags)])
+    return np.asarray(total[1:] - np.repeat(total[offsets[:-1]], np.diff(offsets)), dtype=np.int64)
