@@ -2,10 +2,10 @@
 
 Views in union. *Keys*: a word that few records hold is a key by itself; common words count only in pairs
 (Borthwick et al., arXiv 2008.08285, intersect common values in the same way; here every key is counted exactly).
-*Grams*: hashed character 3-grams, for typing errors. *Meaning*: vectors of the values of a column, where records have
-them (semantic.py). In each view a record's candidates are the `top_k` records with the largest cosine (Paulsen et al.,
-PVLDB 16(6), 2023); keys and grams are weighed by idf. The work of these two, the number of multiply-adds of a
-self-join, is bounded by a budget: the commonest features are left out until it is kept.
+*Grams*: hashed character 3-grams, for typing errors. *Meaning*: vectors of the values of a column (semantic.py).
+*Learned keys*: conjunctions that labels have shown (key_rules.py). In each view a record's candidates are the `top_k`
+records with the largest cosine (Paulsen et al., PVLDB 16(6), 2023); sparse features are weighed by idf. Their work, the
+number of multiply-adds of a self-join, is bounded by a budget: the commonest features are left out until it is kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from scipy import sparse
 
 from glue_ml.matching.blocking_keys import count_rows, find_grams, find_keys
 from glue_ml.matching.candidate_lists import CandidateLists, look_up_context, rank_candidates
+from glue_ml.matching.key_rules import KeyRule, find_rule_keys
 from glue_ml.matching.nearest import choose_partition
 from glue_ml.matching.records import Column, Records, inverse_frequency
 from glue_ml.matching.semantic_view import SemanticView
@@ -28,6 +29,7 @@ from glue_ml.matching.views import Sources, View
 
 Rows = npt.NDArray[np.int64]
 
+LEARNED_KEYS = "learned keys"  #: The name of the view of keys that labels have shown.
 SMALL_TABLE_WORK = 300_000_000  #: Multiply-adds that any table may cost (about a second): small ones lose nothing.
 
 
@@ -98,20 +100,29 @@ class BlockingIndex:
 
 
 def build_index(
-    records: Records, budget: BlockingBudget, *, source: str | None = None, counts: KeyCounts | None = None
+    records: Records,
+    budget: BlockingBudget,
+    *,
+    source: str | None = None,
+    counts: KeyCounts | None = None,
+    rules: Sequence[KeyRule] = (),
 ) -> BlockingIndex:
     """Build the views of `records` within `budget`; `source` names a column in which candidates must differ.
 
-    `counts` say how common a key is, and replace the budget's bound; without them the records themselves do.
+    `counts` say how common a key is, and replace the budget's bound; without them the records themselves do. `rules`,
+    where there are any, give the keys of a view of their own.
     """
     work = budget.work(len(records))
     common = bounded_frequency(records.frequency, work) if counts is None else counts.common
     column = next((column for column in records.columns if column.profile.name == source), None)
     sources = None if column is None else _code_sources(column)
-    plain = (
+    plain = [
         SparseView("keys", *find_keys(records, common), sources),
         SparseView("grams", *find_grams(records), sources),
-    )
+    ]
+    if rules:
+        keys = find_rule_keys(records, rules)
+        plain.append(SparseView(LEARNED_KEYS, keys.matrix, keys.codes, sources, is_optional=True))
     counted = _count_keys(plain, common, work) if counts is None else counts
     # a feature that one row has proposes nothing, but where others count it another row may come and share it
     views = (_weigh(view, counted, place, lone=counts is not None) for place, view in enumerate(plain))

@@ -1,4 +1,8 @@
-"""What labels say about blocking: whether matches cross sources only, and where meaning finds what words do not."""
+"""What labels say about blocking: whether matches cross sources only, and which further views find matches.
+
+Keys and letter groups of words are always searched. A view of meaning, and keys learned from labels, stay where they
+alone propose some of the labelled matches.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from glue_ml.domain.labels import LabeledRow
-from glue_ml.matching.blocking import BlockingIndex, build_index, list_candidates
+from glue_ml.matching.blocking import LEARNED_KEYS, BlockingIndex, build_index, list_candidates
 from glue_ml.matching.candidate_lists import look_up_lists
+from glue_ml.matching.key_rules import KeyRule, learn_key_rules
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import Blocked
-from glue_ml.matching.records import Records, add_meaning
+from glue_ml.matching.records import add_meaning
 from glue_ml.matching.semantic_view import SemanticView
-from glue_ml.matching.training import across_sources, find_source_column, locate_pairs
+from glue_ml.matching.training import TrainingPairs, across_sources, find_source_column, locate_pairs
 
-Rows = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.int64]
 
-MIN_MATCHES = 20  #: Labelled matches needed before a view is given up.
+MIN_MATCHES = 20  #: Labelled matches needed before a view of meaning is given up, or keys are learned.
 MIN_GAIN = 0.01  #: Share of the labelled matches that a view must add to what the others find.
 
 
@@ -30,39 +35,72 @@ def block_by_labels(
 
     `blocked` is what was blocked without labels. Raises LabelError or NotReadyError where labels cannot be used.
     """
-    pairs = locate_pairs(blocked.records, labels)
-    source = find_source_column(blocked.records, pairs)
-    matches = across_sources(blocked.records, pairs.select(pairs.is_match), source)
+    records, budget = blocked.records, blocked.index.budget
+    pairs = locate_pairs(records, labels)
+    source = find_source_column(records, pairs)
+    matches = across_sources(records, pairs.select(pairs.is_match), source)
+    if source is not None:
+        blocked = Blocked(records, build_index(records, budget, source=source))
+    rules = _learn_rules(blocked, matches)
+    if model.semantics is None and not rules:
+        return model, blocked, source
+    every = model if model.semantics is None else _search_by_meaning(model, frozenset(model.semantics.columns))
+    whole = block(replace(every, key_rules=rules), blocked, source)
+    model = _keep_views(replace(every, key_rules=rules), choose_views(whole.index, matches.left, matches.right))
+    return model, block(model, blocked, source), source
+
+
+def block(model: MatchModel, blocked: Blocked, source: str | None) -> Blocked:
+    """Return the records of `blocked` as `model` wants them blocked, across the sources of a column or among all."""
+    records = blocked.records if model.semantics is None else add_meaning(blocked.records, model.semantics)
+    return Blocked(records, build_index(records, blocked.index.budget, source=source, rules=model.key_rules))
+
+
+def _learn_rules(blocked: Blocked, matches: TrainingPairs) -> tuple[KeyRule, ...]:
+    if len(matches.left) < MIN_MATCHES:
+        return ()
+    missed = find_views(blocked.index, matches.left, matches.right) == 0
+    if missed.mean() < MIN_GAIN:
+        return ()
+    return learn_key_rules(blocked.records, matches.left[missed], matches.right[missed])
+
+
+def _search_by_meaning(model: MatchModel, columns: frozenset[str]) -> MatchModel:
+    assert model.semantics is not None
+    return replace(model, semantics=replace(model.semantics, searched=columns))
+
+
+def _keep_views(model: MatchModel, kept: frozenset[str]) -> MatchModel:
+    """Return the model that searches only the optional views of these names."""
+    rules = model.key_rules if LEARNED_KEYS in kept else ()
+    model = replace(model, key_rules=rules)
     if model.semantics is None:
-        return model, blocked if source is None else _block(blocked.records, blocked.index, source), source
-    every = replace(model.semantics, searched=frozenset(model.semantics.columns))
-    whole = _block(add_meaning(blocked.records, every), blocked.index, source)
-    chosen = replace(every, searched=choose_searched(whole.index, matches.left, matches.right))
-    views = tuple(v for v in whole.index.views if not isinstance(v, SemanticView) or v.column in chosen.searched)
-    blocked = Blocked(add_meaning(blocked.records, chosen), replace(whole.index, views=views))
-    return replace(model, semantics=chosen), blocked, source
+        return model
+    columns = model.semantics.searched
+    return _search_by_meaning(model, frozenset(c for c in columns if SemanticView.name_for(c) in kept))
 
 
-def _block(records: Records, index: BlockingIndex, source: str | None) -> Blocked:
-    return Blocked(records, build_index(records, index.budget, source=source))
+def choose_views(index: BlockingIndex, left: Bits, right: Bits) -> frozenset[str]:
+    """Return the names of the optional views that pay, given labelled matches and an index with all of its views.
 
-
-def choose_searched(index: BlockingIndex, left: Rows, right: Rows) -> frozenset[str]:
-    """Return the columns to be searched by meaning, given labelled matches and an index with all of its views.
-
-    A semantic view pays where it alone proposes some of the matches. They are taken greedily, the one that adds most
-    first, as long as one adds MIN_GAIN. Before enough matches are labelled to tell, all are searched.
+    They are taken greedily, the one that proposes most of the matches that no other does first, as long as one adds
+    MIN_GAIN. Before enough matches are labelled to tell, all are kept.
     """
-    views = {bit: view.column for bit, view in enumerate(index.views) if isinstance(view, SemanticView)}
-    if len(left) < MIN_MATCHES or not views:
-        return frozenset(views.values())
+    optional = [bit for bit, view in enumerate(index.views) if view.is_optional]
+    if len(left) < MIN_MATCHES:
+        return frozenset(index.views[bit].name for bit in optional)
+    bits = find_views(index, left, right)
+    always = sum(1 << bit for bit in range(len(index.views)) if bit not in optional)
+    return frozenset(index.views[bit].name for bit in _cover(bits, bits & always > 0, optional))
+
+
+def find_views(index: BlockingIndex, left: Bits, right: Bits) -> Bits:
+    """Return the bit set of the views that propose each pair of rows, from either side."""
     lists = list_candidates(index, np.unique(np.append(left, right)))
-    bits = look_up_lists(lists, left, right)[0] | look_up_lists(lists, right, left)[0]
-    words = sum(1 << bit for bit in range(len(index.views)) if bit not in views)
-    return frozenset(views[bit] for bit in _cover(bits, bits & words > 0, sorted(views)))
+    return look_up_lists(lists, left, right)[0] | look_up_lists(lists, right, left)[0]
 
 
-def _cover(bits: Rows, covered: npt.NDArray[np.bool_], rest: list[int]) -> list[int]:
+def _cover(bits: Bits, covered: npt.NDArray[np.bool_], rest: list[int]) -> list[int]:
     """Return the bits that add most to those `covered`, in the order in which they do."""
     gains = [float((~covered & (bits >> bit & 1 > 0)).mean()) for bit in rest]
     if not rest or max(gains) < MIN_GAIN:

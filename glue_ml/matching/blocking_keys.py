@@ -70,10 +70,10 @@ def _pair_common_words(records: Records, letters: Rows, cap: int) -> tuple[Incid
         a, b = np.minimum(codes[both], codes[both + gap]), np.maximum(codes[both], codes[both + gap])
         pair_rows.append(rows[both])
         pair_codes.append(letters[a] * PAIR_FACTOR + letters[b])
-    return _number(np.concatenate(pair_rows), np.concatenate(pair_codes), words.shape[0])
+    return number_codes(np.concatenate(pair_rows), np.concatenate(pair_codes), words.shape[0])
 
 
-def _number(rows: Rows, codes: Rows, height: int) -> tuple[Incidence, Rows]:
+def number_codes(rows: Rows, codes: Rows, height: int) -> tuple[Incidence, Rows]:
     """Return the 0/1 matrix of (row, code) entries, codes renumbered densely, and the codes by number."""
     distinct, columns = np.unique(codes, return_inverse=True)
     ones = np.ones(len(rows), dtype=np.float32)

@@ -312,7 +312,7 @@ class FindMatchesModel:
             records = prepare_records(table, self.profiles_, semantics=self.model_.semantics)
         with stages.run("block"):
             budget = choose_budget(self.settings.accuracy_cost_tradeoff)
-            index = build_index(records, budget, source=self.model_.source_column)
+            index = build_index(records, budget, source=self.model_.source_column, rules=self.model_.key_rules)
         return open_candidates(df.sparkSession, Blocked(records, index))
 
     def _cluster(self, records: Records, edges: pa.Table) -> Clustering:

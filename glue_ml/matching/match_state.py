@@ -76,8 +76,14 @@ def start_state(table: pa.Table, model: MatchModel, *, list_rows: ListRows = lis
     table = _sort(table)
     records = prepare_records(table, model.profiles, semantics=model.semantics)
     values = count_values(table, records)
-    counts = build_index(records, _budget(model), source=model.source_column).counts
-    index = build_index(replace(records, counts=values), _budget(model), source=model.source_column, counts=counts)
+    counts = build_index(records, _budget(model), source=model.source_column, rules=model.key_rules).counts
+    index = build_index(
+        replace(records, counts=values),
+        _budget(model),
+        source=model.source_column,
+        counts=counts,
+        rules=model.key_rules,
+    )
     found = match_everything(judge_by(model, table, values, index, list_rows=list_rows))
     return MatchState(table, values, index, found, found.labels)
 
@@ -85,7 +91,9 @@ def start_state(table: pa.Table, model: MatchModel, *, list_rows: ListRows = lis
 def match_again(state: MatchState, model: MatchModel) -> Found:
     """Match the table of `state` in full by its counts: what all steps that led to it must come to."""
     records = prepare_records(state.table, model.profiles, state.values, model.semantics)
-    index = build_index(records, _budget(model), source=model.source_column, counts=state.index.counts)
+    index = build_index(
+        records, _budget(model), source=model.source_column, counts=state.index.counts, rules=model.key_rules
+    )
     return match_everything(judge_by(model, state.table, state.values, index))
 
 
@@ -206,7 +214,9 @@ def _interleave(keys: pa.ChunkedArray, added: pa.ChunkedArray, stays: Rows) -> t
 
 def _index_rows(added: pa.Table, model: MatchModel, state: MatchState) -> BlockingIndex:
     records: Records = prepare_records(added, model.profiles, state.values, model.semantics)
-    return build_index(records, _budget(model), source=model.source_column, counts=state.index.counts)
+    return build_index(
+        records, _budget(model), source=model.source_column, counts=state.index.counts, rules=model.key_rules
+    )
 
 
 def _find_ids(added: pa.Table, state: MatchState) -> Rows:

@@ -22,6 +22,7 @@ from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.comparison import RECORD, Feature, FeatureName, compare, name_features
 from glue_ml.matching.evaluation import Calibration, Evaluation, HeldOut
 from glue_ml.matching.forest import Forest
+from glue_ml.matching.key_rules import KeyRule
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records
@@ -86,6 +87,7 @@ class MatchModel:
     unsupervised: Unsupervised
     learned: Learned | None = None
     semantics: Semantics | None = None  #: How the meaning of texts is read, where it is.
+    key_rules: tuple[KeyRule, ...] = ()  #: Further blocking keys that the labels have shown.
 
     @property
     def features(self) -> tuple[FeatureName, ...]:
@@ -174,6 +176,7 @@ def save_model(model: MatchModel, uri: str) -> None:
         "settings": dict(vars(model.settings)),
         "profiles": [profile.to_dict() for profile in model.profiles],
         "unsupervised": model.unsupervised.to_dict(),
+        "key_rules": [rule.to_dict() for rule in model.key_rules],
     }
     if model.semantics is not None:
         read = model.semantics
@@ -212,6 +215,7 @@ def load_model(uri: str) -> MatchModel:
             Unsupervised.from_dict(described["unsupervised"]),
             _load_learned(uri, described["learned"]) if "learned" in described else None,
             _load_semantics(uri, described["semantics"]) if "semantics" in described else None,
+            tuple(KeyRule.from_dict(rule) for rule in described.get("key_rules", ())),
         )
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise InputError(f"the model at {uri} is damaged ({type(error).__name__}: {error}); train it again") from error

@@ -34,7 +34,17 @@ class SemanticView:
     @property
     def name(self) -> str:
         """What people call it."""
-        return f"meaning of {self.column}"
+        return self.name_for(self.column)
+
+    @staticmethod
+    def name_for(column: str) -> str:
+        """Return the name of the view of a column."""
+        return f"meaning of {column}"
+
+    @property
+    def is_optional(self) -> bool:
+        """Labels show whether it pays."""
+        return True
 
     @cached_property
     def embeddings(self) -> Vectors:

@@ -26,6 +26,7 @@ class SparseView:
     matrix: Incidence
     codes: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  #: By column, ascending: which feature.
     source: Sources | None = None
+    is_optional: bool = False
 
     @cached_property
     def inverted(self) -> Incidence:

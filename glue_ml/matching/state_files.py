@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from glue_ml import __version__, storage
 from glue_ml.errors import InputError, NotFoundError
-from glue_ml.matching.blocking import BlockingBudget, BlockingIndex, KeyCounts
+from glue_ml.matching.blocking import LEARNED_KEYS, BlockingBudget, BlockingIndex, KeyCounts
 from glue_ml.matching.candidate_lists import CandidateLists
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.match_state import MatchState
@@ -87,7 +87,7 @@ def digest_model(model: MatchModel) -> str:
     """Return a text that is equal for models that score every pair alike."""
     described: list[Any] = [
         __version__, vars(model.settings), [profile.to_dict() for profile in model.profiles],
-        model.unsupervised.to_dict(), model.source_column,
+        model.unsupervised.to_dict(), model.source_column, [rule.to_dict() for rule in model.key_rules],
     ]  # fmt: skip
     if model.learned is not None:
         learned = model.learned
@@ -189,7 +189,13 @@ def _unpack_index(arrays: Arrays, budget: BlockingBudget, names: list[str]) -> B
 
     matrices = zip(part("data"), part("indices"), part("indptr"), part("shape"), strict=True)
     views = tuple(
-        SparseView(name, Incidence((data, indices, indptr), shape=tuple(shape.tolist())), codes, arrays.get("source"))
+        SparseView(
+            name,
+            Incidence((data, indices, indptr), shape=tuple(shape.tolist())),
+            codes,
+            arrays.get("source"),
+            name == LEARNED_KEYS,
+        )
         for name, (data, indices, indptr, shape), codes in zip(names, matrices, part("codes"), strict=True)
     )
     rows, common, *caps = arrays["rows"].tolist()

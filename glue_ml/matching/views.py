@@ -24,6 +24,10 @@ class View(Protocol):
         """What people call it."""
 
     @property
+    def is_optional(self) -> bool:
+        """Whether the view is searched only where labels show that it pays."""
+
+    @property
     def source(self) -> Sources | None:
         """The number of each row's source, if rows of the same are no candidates."""
 

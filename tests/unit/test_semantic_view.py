@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from glue_ml.domain.labels import LabeledRow
 from glue_ml.errors import InputError
 from glue_ml.matching.blocking import BlockingBudget, BlockingIndex, build_index, choose_budget, list_candidates
-from glue_ml.matching.blocking_choice import block_by_labels, choose_searched
+from glue_ml.matching.blocking_choice import block_by_labels, choose_views
 from glue_ml.matching.comparison import BOTH_MISSING, ONE_MISSING, FeatureName, compare, name_features
 from glue_ml.matching.fellegi_sunter import FellegiSunter
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
@@ -172,10 +172,10 @@ def test_a_view_that_finds_no_further_match_is_given_up(encoder: str) -> None:
     index = build_index(records, choose_budget(None))
     odd = np.arange(1, 60, 2)
     by_meaning, by_words = (odd - 1, odd), (odd[:-1], odd[:-1])
-    assert choose_searched(index, *by_meaning) == {"text"}
+    assert choose_views(index, *by_meaning) == {"meaning of text"}
     lists = list_candidates(replace(index, views=index.views[:2]), np.arange(60))
-    assert choose_searched(index, lists.row[:100], lists.other[:100]) == frozenset()
-    assert choose_searched(index, *(side[:5] for side in by_words)) == {"text"}  # too few to tell
+    assert choose_views(index, lists.row[:100], lists.other[:100]) == frozenset()
+    assert choose_views(index, *(side[:5] for side in by_words)) == {"meaning of text"}  # too few to tell
 
 
 def test_labels_decide_what_is_searched_and_the_model_remembers(encoder: str) -> None:
