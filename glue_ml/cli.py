@@ -21,6 +21,7 @@ from glue_ml.console import (
     show_evaluation,
     show_labels,
     show_matches,
+    show_remarks,
     show_report_place,
 )
 
@@ -240,9 +241,10 @@ def label(
         source = local_run.Source(table, input_format, key, tuple(labels))
         local_run.refuse_existing(output)
         with StageBar(local_run.LABEL_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
-            chosen, read = local_run.write_open_sets(spark, source, output, rows=rows, seed=seed, bar=bar)
+            chosen, read, gain = local_run.write_open_sets(spark, source, output, rows=rows, seed=seed, bar=bar)
         _show_labels(read)
         _show_chosen(chosen, source, output)
+        show_remarks(() if gain is None else (gain,))
 
 
 @app.command()
@@ -279,6 +281,7 @@ def evaluate(
             found = local_run.evaluate_source(spark, source, tuning, report=asked, bar=bar)
         _show_labels(found.labels)
         show_evaluation(found.evaluation)
+        show_remarks(() if found.gain is None else (found.gain,))
         show_report_place(found.report, found.remark)
 
 

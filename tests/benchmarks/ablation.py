@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glue_ml.domain.labels import LabeledRow
-from glue_ml.matching import FindMatches, find_matches, labeling, learning
+from glue_ml.matching import FindMatches, blocking, find_matches, labeling, learning
 from glue_ml.matching.blocking import CONTEXT, BlockingIndex
 from glue_ml.matching.comparison import CODES, COUNTS, OVERLAPS, RECORD, FeatureName
 from glue_ml.matching.forest import Forest, grow_forest
@@ -86,13 +87,19 @@ def hide_features(names: Sequence[FeatureName], hidden: Callable[[FeatureName], 
 @contextmanager
 def hide_view(name: str) -> Iterator[None]:
     """Take a view out of every index that is built."""
-    build = find_matches.__dict__["build_index"]
 
     @remember
     def cut(index: BlockingIndex) -> BlockingIndex:
         return replace(index, views=tuple(view for view in index.views if view.name != name))
 
-    with mock.patch.object(find_matches, "build_index", lambda *args, **named: cut(build(*args, **named))):
+    def cut_what(build: Callable[..., BlockingIndex]) -> Callable[..., BlockingIndex]:
+        return lambda *args, **named: cut(build(*args, **named))
+
+    with ExitStack() as stack:
+        engine = [module for name, module in sys.modules.items() if name.startswith("glue_ml.matching.")]
+        for module in engine:
+            if (build := module.__dict__.get("build_index")) is not None and module is not blocking:
+                stack.enter_context(mock.patch.object(module, "build_index", cut_what(build)))
         yield
 
 

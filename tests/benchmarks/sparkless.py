@@ -9,6 +9,7 @@ one: seconds measured here are therefore not those of a user.
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ from glue_ml.matching import FindMatchesModel, find_matches
 from glue_ml.matching.blocking import BlockingIndex, build_index, list_pairs
 from glue_ml.matching.pipeline import Blocked, DriverCandidates
 from glue_ml.matching.profile import ColumnProfile
-from glue_ml.matching.records import Records, ValueCounts, prepare_records
+from glue_ml.matching.records import Records, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns
 from glue_ml.matching.unsupervised import fit_unsupervised
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.int64]
+
+KEPT = 6  #: Answers of a function that are kept, as those about a table may be large.
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +75,8 @@ def without_spark() -> Iterator[None]:
 
 
 def remember(function: Callable[..., T]) -> Callable[..., T]:
-    """Return a function that answers again what it was asked before: about the same objects, equal plain values."""
-    known: dict[tuple[object, ...], tuple[T, tuple[object, ...]]] = {}
+    """Return a function that answers again what it was asked lately: about the same objects, equal plain values."""
+    known: OrderedDict[tuple[object, ...], tuple[T, tuple[object, ...]]] = OrderedDict()
 
     @functools.wraps(function)
     def ask(*args: Any, **named: Any) -> T:
@@ -82,6 +85,9 @@ def remember(function: Callable[..., T]) -> Callable[..., T]:
         if key not in known:
             # what was given is kept too, so that no other object can take its identity
             known[key] = (function(*args, **named), given)
+        known.move_to_end(key)
+        if len(known) > KEPT:
+            known.popitem(last=False)
         return known[key][0]
 
     return ask
@@ -127,12 +133,11 @@ def _prepare_once(prepare: Callable[..., Records]) -> Callable[..., Records]:
     """The profiles of a model that learned from the same table are those that the table would be given anyway."""
     ask = remember(prepare)
 
-    def prepare_again(
-        table: pa.Table, profiles: Sequence[ColumnProfile] | None = None, counts: ValueCounts | None = None
-    ) -> Records:
-        records = ask(table) if counts is None else None
-        known = records is not None and (profiles is None or tuple(profiles) == records.profiles)
-        return records if known and records is not None else prepare(table, profiles, counts)
+    def prepare_again(table: pa.Table, profiles: Sequence[ColumnProfile] | None = None, **more: Any) -> Records:
+        records = ask(table)
+        if more or (profiles is not None and tuple(profiles) != records.profiles):
+            return ask(table, profiles, **more)
+        return records
 
     return prepare_again
 

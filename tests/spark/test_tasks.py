@@ -293,7 +293,11 @@ def test_an_evaluation_writes_its_report_beside_its_result(taught: Transform) ->
     result = taught.run(TaskType.EVALUATION)
     directory = taught.folder / "runs" / str(len(taught.results) - 1)
     assert result["paths"] == {"report": str(directory / "report.html")}
-    assert result["remarks"] == []
+    (remark,) = result["remarks"]
+    assert "more labelled rows are expected to raise F1 by" in remark
+    gain = result["metrics"]["expected_gain"]
+    assert gain["rows"] == 100
+    assert gain["gain"] >= 0 < gain["error"]
     page = (directory / "report.html").read_text(encoding="utf-8")
     root = ElementTree.fromstring(page.replace("<!DOCTYPE html>", "", 1))
     text = "".join(root.itertext())
@@ -319,7 +323,7 @@ def test_without_its_packages_an_evaluation_succeeds_and_says_how_to_get_a_repor
     assert result["error"] is None
     assert result["metrics"]["f1"] > 0.5
     assert result["paths"] == {}
-    (remark,) = result["remarks"]
+    remark, _ = result["remarks"]
     assert "no_such_package is not installed" in remark
     assert "install 'glue-ml[report]'" in remark
     assert remark in caplog.text
