@@ -198,13 +198,14 @@ def draw_table(results: Sequence[Result], rows: int) -> Table:
     """Return the comparison at one number of labelled rows, in points of F1."""
     compared = compare_changes([result for result in results if result["rows"] == rows])
     sets = list(dict.fromkeys(result["set"] for result in results))
+    several = len({result["seed"] for result in results}) > 1  # one seed has no spread to be within
     table = Table(f"{rows} rows")
     for name in (*sets, "mean"):
         table.add_column(name, justify="right")
     for change, places in compared.items():
         cells = [_tell(places.get((name, rows)), whole=change == WHOLE) for name in sets]
         mean = statistics.mean(mean for mean, _ in places.values())
-        mark = " (nothing)" if change != WHOLE and is_worthless(places) else ""
+        mark = " (nothing)" if several and change != WHOLE and is_worthless(places) else ""
         table.add_row(change + mark, *cells, f"{100 * mean:.2f}" if change == WHOLE else f"{100 * mean:+.2f}")
     return table
 
