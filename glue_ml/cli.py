@@ -21,6 +21,7 @@ from glue_ml.console import (
     show_evaluation,
     show_labels,
     show_matches,
+    show_remarks,
     show_report_place,
 )
 
@@ -252,9 +253,10 @@ def label(
         local_run.refuse_existing(output)
         with StageBar(local_run.LABEL_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
             tuning = local_run.Tuning(seed=seed, semantic_encoder=semantic)
-            chosen, read = local_run.write_open_sets(spark, source, output, tuning, rows=rows, bar=bar)
+            chosen, read, gain = local_run.write_open_sets(spark, source, output, tuning, rows=rows, bar=bar)
         _show_labels(read)
         _show_chosen(chosen, source, output)
+        show_remarks(() if gain is None else (gain,))
 
 
 @app.command()
@@ -292,6 +294,7 @@ def evaluate(
             found = local_run.evaluate_source(spark, source, tuning, report=asked, bar=bar)
         _show_labels(found.labels)
         show_evaluation(found.evaluation)
+        show_remarks(() if found.gain is None else (found.gain,))
         show_report_place(found.report, found.remark)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -124,6 +124,12 @@ def show_report_place(place: str | None, remark: str | None) -> None:
         say(f"The report is in {place}.")
     elif remark is not None:
         say(f"{remark[:1].upper()}{remark[1:]}.")
+
+
+def show_remarks(remarks: Iterable[object]) -> None:
+    """Say what else is worth knowing of a run, each remark as a sentence of its own."""
+    for remark in map(str, remarks):
+        say(f"{remark[:1].upper()}{remark[1:].rstrip('.')}.")
 
 
 def show_labels(rows: int, *, blank: int, remarks: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from glue_ml.errors import InputError, LabelError, NotFoundError
 from glue_ml.matching import Evaluation, FindMatches, FindMatchesModel
 from glue_ml.matching.evaluation_report import write_report
 from glue_ml.matching.explained_links import LINKS_PER_GROUP
+from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.registry import find_known_keys
 from glue_ml.matching.table import check_table
 
@@ -142,8 +143,10 @@ def match_source(
 
 def write_open_sets(
     spark: SparkSession, source: Source, output: str, tuning: Tuning, *, rows: int, bar: Steps
-) -> tuple[list[LabeledRow], TableLabels]:
+) -> tuple[list[LabeledRow], TableLabels, ExpectedGain | None]:
     """Write labelling sets for a person to fill as a CSV file; return its rows and the labels known before.
+
+    And what labelling them is expected to bring, which nobody knows before there are labels.
 
     Labels of one class only teach nothing, but their rows are left out all the same.
     """
@@ -158,15 +161,19 @@ def write_open_sets(
     if not chosen:
         raise InputError(f"{source.table} has no rows left that could be the same and that nobody has labelled")
     write_labeling_file(chosen, output, primary_key=model.settings.primary_key, columns=df.columns)
-    return chosen, labels
+    return chosen, labels, model.expected_gain_
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What an evaluation found, the labels that were read, and the place of its report or why there is none."""
+    """What an evaluation found, the labels that were read, what more of them would bring, and the report's place.
+
+    `remark` says why there is no report.
+    """
 
     evaluation: Evaluation
     labels: TableLabels
+    gain: ExpectedGain | None
     report: str | None = None
     remark: str | None = None
 
@@ -181,11 +188,11 @@ def evaluate_source(
     model = _learn(df, source, labels.rows, tuning=tuning, bar=bar)
     found = model.evaluate()
     if report is None:
-        return Quality(found, labels)
+        return Quality(found, labels, model.expected_gain_)
     bar.begin()
     title = f"How well the rows of {source.table} are matched"
     remark = write_report(model, df, report.uri, title=title, now=report.now)
-    return Quality(found, labels, report.uri if remark is None else None, remark)
+    return Quality(found, labels, model.expected_gain_, report.uri if remark is None else None, remark)
 
 
 def _read_source(spark: SparkSession, source: Source) -> tuple[DataFrame, TableLabels]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from glue_ml.client import Run, name_kind
-from glue_ml.console import say, show_matches, show_metrics, show_report_place
+from glue_ml.console import say, show_matches, show_metrics, show_remarks, show_report_place
 from glue_ml.domain.job import JobResult
 from glue_ml.run_log import read_result
 
@@ -29,7 +29,8 @@ def _show_evaluation(glue: GlueClient, run: Run, result: JobResult | None) -> No
     if metrics := told.get("FindMatchesMetrics"):
         show_metrics(metrics)
     if result is not None:
-        show_report_place(result.paths.get("report"), next(iter(result.remarks), None))
+        show_report_place(result.paths.get("report"), None)
+        show_remarks(result.remarks)
 
 
 def _show_import(glue: GlueClient, run: Run, result: JobResult | None) -> None:
@@ -49,6 +50,8 @@ def _show_labeling_sets(glue: GlueClient, run: Run, result: JobResult | None) ->
     say("  within one labeling_set_id, rows that mean the same thing get the same label (A, B, ...),")
     say("  a row that matches no other gets a label of its own, and a label left empty says nothing.")
     say("Then import the file: it is the InputS3Path of StartImportLabelsTaskRun.")
+    if result is not None:
+        show_remarks(result.remarks)
 
 
 def _show_export(glue: GlueClient, run: Run, result: JobResult | None) -> None:

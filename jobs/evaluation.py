@@ -18,6 +18,7 @@ logger = logging.getLogger("glue_ml.jobs.evaluation")
 def evaluate(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResult:
     """Write the metrics of the model for the present labels into the result, and the report beside it.
 
+    A remark tells what more labels are expected to bring; the metrics hold it as `expected_gain`.
     Without the packages of the extra `report` the result says in a remark that there is none.
     """
     df, report = read_input(spark, spec), require_uri(spec, "report_uri")
@@ -30,9 +31,14 @@ def evaluate(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResul
     reporting("write the report", 1, 1)
     if remark is not None:
         logger.warning("%s", remark)
+    gain = model.expected_gain_
+    if gain is not None:
+        logger.info("%s", gain)
     counts = {"labeled_rows": model.label_count_, "labeled_pairs": evaluation.labeled_pairs}
-    paths, remarks = ({"report": report}, ()) if remark is None else ({}, (remark,))
-    return JobResult(True, counts=counts, metrics=evaluation.to_dict(), paths=paths, remarks=remarks)
+    metrics = evaluation.to_dict() | {"expected_gain": None if gain is None else gain.to_dict()}
+    remarks = tuple(str(told) for told in (remark, gain) if told is not None)
+    paths = {"report": report} if remark is None else {}
+    return JobResult(True, counts=counts, metrics=metrics, paths=paths, remarks=remarks)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from glue_ml.domain.job import JobResult, JobSpec, TableSpec, TaskType
 from glue_ml.errors import InputError
 from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_job
 from glue_ml.matching import MatchResult
-from glue_ml.matching.find_matches import FIT_STAGES, MATCH_STAGES
+from glue_ml.matching.explained_changes import explain_touched
+from glue_ml.matching.find_matches import FIT_STAGES, MATCH_STAGES, FindMatchesModel
 from glue_ml.matching.incremental import (
     Increment,
     count_groups,
@@ -23,6 +24,7 @@ from glue_ml.matching.incremental import (
 )
 from glue_ml.matching.kept_matches import (
     LEDGER,
+    KeptMatches,
     append_ledger,
     attach_matches,
     keep_state,
@@ -68,8 +70,11 @@ def check_explanations(spec: JobSpec, output: str) -> None:
     """Raise InputError where explanations were asked for that cannot be written, before any work is done."""
     if spec.explanations_uri is None:
         return
-    if spec.existing_matches_uri is not None:
-        raise InputError("explanations are of a full run; leave out explanations_uri, or existing_matches_uri")
+    if spec.existing_matches_uri is not None and spec.match_state_uri is None:
+        raise InputError(
+            "explanations of new rows beside existing matches need match_state_uri, which tells the groups that they "
+            "touched; name one, or leave out explanations_uri"
+        )
     if storage.overlap(output, spec.explanations_uri):
         raise InputError(
             f"the output {output} and the explanations {spec.explanations_uri} are in the same place; name another "
@@ -85,9 +90,7 @@ def check_state(spec: JobSpec, output: str) -> None:
             "merge_matches brings the existing matches up to date: it needs match_state_uri, and existing_matches_uri "
             "and output_uri of one Delta table"
         )
-    if spec.explanations_uri is not None and state is not None:
-        raise InputError("explanations are of a run without a match state; leave out explanations_uri")
-    for place in filter(None, (output, existing)):
+    for place in filter(None, (output, existing, spec.explanations_uri)):
         if state is not None and storage.overlap(state, place):
             raise InputError(f"the match state {state} is in the same place as {place}; name another folder for it")
     if existing is not None and not spec.merge_matches:
@@ -137,6 +140,7 @@ def _match_kept(
     kept = number_generation(spark, state_uri, kept)
     matching("match what changed", len(MATCH_STAGES), len(MATCH_STAGES))
     writing("write the matches", 0, 1)
+    told = _write_explanations(spark, spec, kept, model)
     generation, run = kept.state.generation, f"{spec.transform_id} {kept.state.generation}"
     append_ledger(spark, state_uri, kept.entries, run=run, generation=generation, now=datetime.now(UTC))
     if increment is not None and spec.merge_matches:
@@ -147,7 +151,20 @@ def _match_kept(
     keep_state(state_uri, kept, model)
     writing("write the matches", 1, 1)
     paths = {"matches": output, "ledger": storage.join(state_uri, LEDGER)}
-    return JobResult(True, counts=kept.counts, paths=paths, remarks=kept.remarks)
+    if spec.explanations_uri is not None:
+        paths["explanations"] = spec.explanations_uri
+    return JobResult(True, counts={**kept.counts, **told}, paths=paths, remarks=kept.remarks)
+
+
+def _write_explanations(
+    spark: SparkSession, spec: JobSpec, kept: KeptMatches, model: FindMatchesModel
+) -> dict[str, int]:
+    """Explain the links of the groups that the run touched, where that is asked for; return what was counted."""
+    if spec.explanations_uri is None:
+        return {}
+    explanations, links = explain_touched(spark, kept, model, limit=spec.explained_links)
+    write_table(explanations, spec.explanations_uri, format=spec.output_format)
+    return links.counts
 
 
 def _read_increment(spark: SparkSession, spec: JobSpec, df: DataFrame) -> Increment | None:

@@ -1,5 +1,6 @@
 """Write a file of labelling sets: the rows whose labels would teach a transform most, for people to judge."""
 
+import logging
 import sys
 import uuid
 
@@ -13,9 +14,14 @@ from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri
 from glue_ml.matching.find_matches import FIT_STAGES, LABEL_STAGES
 from glue_ml.matching.registry import load_or_train_model, make_find_matches
 
+logger = logging.getLogger("glue_ml.jobs.labeling_set_generation")
+
 
 def generate_labeling_sets(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResult:
-    """Choose the sets with what the labels so far have taught, or without any label, and write them as one CSV."""
+    """Choose the sets with what the labels so far have taught, or without any label, and write them as one CSV.
+
+    Where there are labels a remark tells what more of them are expected to bring.
+    """
     folder, df = require_uri(spec, "output_uri"), read_input(spark, spec)
     training, choosing = chain_progress(progress, len(FIT_STAGES), len(LABEL_STAGES))
     try:
@@ -29,7 +35,11 @@ def generate_labeling_sets(spark: SparkSession, spec: JobSpec, progress: Progres
     path = storage.join(folder, f"{spec.transform_id}_{uuid.uuid4()}.csv")
     storage.write_bytes(path, render_labels(rows, primary_key=key, columns=df.columns))
     counts = {"rows": len(rows), "sets": len({row.labeling_set_id for row in rows})}
-    return JobResult(True, counts=counts, paths={"labeling_sets": path})
+    gain = model.expected_gain_
+    if gain is not None:
+        logger.info("%s", gain)
+    remarks = () if gain is None else (str(gain),)
+    return JobResult(True, counts=counts, paths={"labeling_sets": path}, remarks=remarks)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from glue_ml.matching.evaluation import Evaluation
 from glue_ml.matching.explained_links import as_row_pairs, choose_links, explain_links
 from glue_ml.matching.explanation import Explanation, explain_pairs, show_values
 from glue_ml.matching.labeling import choose_neighbourhoods, deal_sets, name_set
+from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
 from glue_ml.matching.pipeline import Blocked, Candidates, choose_plan, open_candidates
 from glue_ml.matching.profile import ColumnProfile
@@ -210,6 +211,11 @@ class FindMatchesModel:
     def label_count_(self) -> int:
         """The number of labelled rows learned from."""
         return 0 if self.model_.learned is None else len(self.model_.learned.labels)
+
+    @property
+    def expected_gain_(self) -> ExpectedGain | None:
+        """What more labels would bring; None without labels."""
+        return None if self.model_.learned is None else self.model_.learned.expected_gain
 
     def evaluate(self) -> Evaluation:
         """Return the quality on labelled pairs, each scored by a forest that did not see its labelling set.

@@ -24,6 +24,7 @@ from glue_ml.matching.evaluation import Calibration, Evaluation, HeldOut
 from glue_ml.matching.forest import Forest
 from glue_ml.matching.key_rules import KeyRule
 from glue_ml.matching.learning import Scorer
+from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records
 from glue_ml.matching.semantic import Semantics
@@ -65,7 +66,8 @@ class Learned:
 
     `second` looks again at the pairs that `context` thinks possible, now that their rivals have scores too.
     `source_column`, where the labels showed one, is the column in which the two records of a match differ.
-    `held_out` are the pairs behind the evaluation; models that were saved before it was kept have none.
+    `held_out` are the pairs behind the evaluation, `expected_gain` is what more labels would bring; models that were
+    saved before they were kept have none.
     """
 
     context: Scorer
@@ -76,6 +78,7 @@ class Learned:
     evaluation: Evaluation
     labels: tuple[LabeledRow, ...]
     held_out: HeldOut | None = None
+    expected_gain: ExpectedGain | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,7 @@ def save_model(model: MatchModel, uri: str) -> None:
             "prefers_context": learned.prefers_context,
             "source_column": learned.source_column,
             "evaluation": learned.evaluation.to_dict(),
+            "expected_gain": None if learned.expected_gain is None else learned.expected_gain.to_dict(),
             **{name: _describe_scorer(getattr(learned, name)) for name in _SCORERS},
         }
         for name in _SCORERS:
@@ -232,6 +236,7 @@ def _load_learned(uri: str, members: dict[str, Any]) -> Learned:
         Evaluation.from_dict(members["evaluation"]),
         tuple(LabeledRow(row["labeling_set_id"], row["label"], row["key"]) for row in labels.to_pylist()),
         _load_held_out(storage.join(uri, "held_out.parquet")),
+        None if members.get("expected_gain") is None else ExpectedGain.from_dict(members["expected_gain"]),
     )
 
 

@@ -23,6 +23,7 @@ from glue_ml.matching.learning import (
     grow_fold_forests,
     measure_column_importances,
 )
+from glue_ml.matching.learning_curve import expect_gain, measure_curve
 from glue_ml.matching.model import Learned, MatchModel
 from glue_ml.matching.pipeline import Candidates
 from glue_ml.matching.records import Records, could_be_source
@@ -122,7 +123,8 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     fold = assign_folds(lesson.pairs.sets, seed=seed)
     plain, plain_folds = _teach(lesson, lesson.features[:, : -len(CONTEXT)], fold, seed=seed, on=None)
     context, context_folds = _teach(lesson, lesson.features, fold, seed=seed, on=lesson.listed)
-    rivals = measure_labeled_rivals(look_first(candidates, model, context)[0], lesson.pairs, context_folds.score)
+    seen = look_first(candidates, model, context)[0]
+    rivals = measure_labeled_rivals(seen, lesson.pairs, context_folds.score)
     second, second_folds = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
     prefers_context = _quality(lesson, second_folds) >= _quality(lesson, plain_folds)
     chosen = (
@@ -141,7 +143,12 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
         candidate_recall=measure_candidate_recall(lists, pairs),
     )
     held_out = hold_out(records, pairs, probability)
-    return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out)
+    curve = measure_curve(
+        used, lesson.pairs.is_match, lesson.pairs.sets, folds, judged=lesson.listed, seed=seed
+    )  # fmt: skip
+    likely = int((seen.column("first_score").to_numpy() >= 0.5).sum())
+    gain = expect_gain(curve, f1=evaluation.f1, matches=likely, labelled=len(labels))
+    return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out, gain)
 
 
 def hold_out(records: Records, pairs: TrainingPairs, probability: Scores) -> HeldOut:

@@ -1,41 +1,63 @@
 """F1 by labelled rows on public data sets with truth, through the library's own face.
 
-    python -m tests.benchmarks.quality --data ../shared/data febrl3 abt_buy --rows 100 200 500 1000 --json out.json
+    python -m tests.benchmarks.quality --data ../shared/data febrl3 abt_buy --rows 100 200 500 1000 --seeds 0 1 2
 
 Labels are bought only through labelling sets and answered from the truth; each set is measured without labels and at
-each row budget. A data set is a folder with records.csv (rec_id, source, attributes) and truth.csv (rec_id,
-entity_id). Scores count all pairs implied by equal match ids against all pairs of equal entities; for sets whose
-truth links sources only, pairs of different sources. The folder comes from --data or GLUE_ML_DATA.
+each row budget, once for each seed. `--noise 0.05` makes so large a share of the answers wrong, drawn by the seed:
+half of them say that a row is the same as another of its set that it is not, half that it is like no other (see
+`teaching.answer_sets`). With each result come the share of the true pairs that blocking proposes, the share that is
+connected by proposed true pairs, and the candidate pairs per record.
 
-Exits with 1 where an F1 is below the one in floors.json, which holds what was measured less what it varies by.
+The engine is driven without Spark (see `sparkless`); `--spark` measures through Spark, more slowly, and gets the same
+F1. The table at the end tells mean and spread (standard deviation) over the seeds; --json keeps it and all runs.
+
+Exits with 1 where the mean F1 is below what floors.json holds, less the noise of both means. `--keep` writes what was
+measured there instead. Results with wrong answers are not judged.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import os
+import statistics
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from rich.console import Console
+from rich.table import Table
 
-from glue_ml.domain.labels import LabeledRow
-from glue_ml.matching import FindMatches, FindMatchesModel
 from glue_ml.session import open_session
+from tests.benchmarks.public_data import PublicSet, add_data_arguments, check_data_folder
+from tests.benchmarks.sparkless import Frame, list_candidate_rows, without_spark
+from tests.benchmarks.teaching import Course
 
-FLOORS = Path(__file__).parent / "floors.json"  #: The least F1 by set and labelled rows.
-CROSS = frozenset({"febrl4", "abt_buy", "amazon_google", "dblp_acm", "dblp_scholar", "fodors_zagats", "imdb_tmdb"})
+FLOORS = Path(__file__).parent / "floors.json"  #: F1 by set and labelled rows: mean, spread, number of seeds.
+LEAST_SPREAD = 0.003  #: Three runs may agree by chance.
+MEASURES = ("f1", "precision", "recall", "blocking_recall", "connected_recall", "candidates_per_record")
+
+Result = dict[str, Any]
+Floors = Mapping[str, Mapping[str, "Floor"]]
 
 
-def read_truth(folder: Path) -> dict[str, str]:
-    """Return the entity of each record."""
-    with (folder / "truth.csv").open(newline="", encoding="utf-8") as file:
-        return {row["rec_id"]: row["entity_id"] for row in csv.DictReader(file)}
+@dataclass(frozen=True)
+class Floor:
+    """What was measured once: the mean F1 of some seeds and its standard deviation."""
+
+    mean: float
+    spread: float
+    seeds: int
+
+    def least(self, seeds: int) -> float:
+        """Return the F1 that the mean of `seeds` runs is not below but by a change: twice the noise of both means."""
+        noise: float = max(self.spread, LEAST_SPREAD) * (1 / self.seeds + 1 / seeds) ** 0.5
+        return self.mean - 2 * noise
 
 
 def read_records(spark: SparkSession, folder: Path) -> DataFrame:
@@ -44,85 +66,147 @@ def read_records(spark: SparkSession, folder: Path) -> DataFrame:
     return spark.read.csv(path, header=True, quote='"', escape='"', multiLine=True)
 
 
-def count_pairs(keys: Counter[Any]) -> int:
-    """Return the number of pairs within groups of these sizes."""
-    return sum(n * (n - 1) // 2 for n in keys.values())
+def run(
+    spark: SparkSession | None, folder: Path, budgets: Sequence[int], *, seed: int, noise: float = 0.0
+) -> list[Result]:
+    """Measure one data set without labels and at each budget of labelled rows; without `spark` on this process alone.
+
+    Without `spark` it must be called within `without_spark`.
+    """
+    data = PublicSet.read(folder)
+    return list(measure_course(data, _open(spark, folder, data), budgets, seed=seed, noise=noise))
 
 
-def measure(rows: list[tuple[str, str, int]], entity: dict[str, str], *, cross: bool) -> dict[str, float]:
-    """Return precision, recall and F1 of (key, source, match id) rows over the pairs they imply."""
-
-    def count(*names: str) -> int:
-        columns = [{"e": entity[key], "m": match, "s": source} for key, source, match in rows]
-        within = count_pairs(Counter(tuple(row[n] for n in names) for row in columns))
-        if not cross:
-            return within
-        return within - count_pairs(Counter(tuple(row[n] for n in (*names, "s")) for row in columns))
-
-    true, found, both = count("e"), count("m"), count("e", "m")
-    precision, recall = both / max(found, 1), both / max(true, 1)
-    return {"precision": precision, "recall": recall, "f1": 2 * both / max(found + true, 1)}
+def _open(spark: SparkSession | None, folder: Path, data: PublicSet) -> Any:
+    return Frame(data.table) if spark is None else read_records(spark, folder).cache()
 
 
-def evaluate_model(model: FindMatchesModel, df: DataFrame, entity: dict[str, str], *, cross: bool) -> dict[str, Any]:
-    """Match the whole table and score the result."""
+def measure_course(
+    data: PublicSet, df: Any, budgets: Sequence[int], *, seed: int, noise: float = 0.0
+) -> Iterator[Result]:
+    """Yield what is reached without labels and at each budget of labelled rows."""
     started = time.monotonic()
-    result = model.find_matches(df)
-    rows = [(r[0], r[1], r[2]) for r in result.matches.select("rec_id", "source", "match_id").collect()]
-    seconds = round(time.monotonic() - started, 1)
-    return {**measure(rows, entity, cross=cross), "candidates": result.counts["candidate_pairs"], "seconds": seconds}
+    course = Course(data, df, seed, noise)
+    for budget in course.advance(sorted({0, *budgets})):
+        scores, pairs = course.match()
+        found = data.cover(*list_candidate_rows(course.model, df))
+        yield {
+            "set": data.name, "seed": seed, "noise": noise, "budget": budget, "rows_labelled": len(course.labels),
+            **scores, **found, "candidates_per_record": pairs / len(data),
+            "seconds": round(time.monotonic() - started, 1),
+        }  # fmt: skip
 
 
-def run(spark: SparkSession, folder: Path, budgets: list[int], *, seed: int) -> list[dict[str, Any]]:
-    """Measure one data set without labels and at each budget of labelled rows."""
-    entity, df, cross = read_truth(folder), read_records(spark, folder).cache(), folder.name in CROSS
-    estimator = FindMatches(primary_key="rec_id", seed=seed)
-    labels: list[LabeledRow] = []
-    model = estimator.fit(df)
-    results: list[dict[str, Any]] = []
-    for budget in sorted({0, *budgets}):
-        while len(labels) < budget:
-            asked = model.labeling_sets(df, rows=min(100, budget - len(labels))).collect()
-            if not asked:
-                break
-            labels += [LabeledRow(r["labeling_set_id"], entity[r["rec_id"]], r["rec_id"]) for r in asked]
-            model = estimator.fit(df, labels)
-        scores = evaluate_model(model, df, entity, cross=cross)
-        results.append({"set": folder.name, "seed": seed, "budget": budget, "rows_labelled": len(labels), **scores})
-        print(json.dumps(results[-1]), flush=True)  # noqa: T201  the benchmark's output
-    df.unpersist()
-    return results
-
-
-def find_drops(results: list[dict[str, Any]], floors: dict[str, dict[str, float]]) -> list[str]:
-    """Return a sentence for each result whose F1 is below its floor; results without a floor are not judged."""
-    drops = []
+def summarise(results: Sequence[Result]) -> list[Result]:
+    """Return, by set and budget, the mean of each measure over the seeds and the standard deviation of F1."""
+    runs: dict[tuple[str, int, float], list[Result]] = defaultdict(list)
     for result in results:
-        floor = floors.get(result["set"], {}).get(str(result["budget"]))
-        if floor is not None and result["f1"] < floor:
-            drops.append(f"{result['set']} at {result['budget']} rows: F1 {result['f1']:.4f} is below {floor}")
+        runs[result["set"], result["budget"], result.get("noise", 0.0)].append(result)
+    return [
+        {
+            "set": name, "budget": budget, "noise": noise, "seeds": len(found),
+            **{measure: statistics.mean(r[measure] for r in found) for measure in MEASURES},
+            "f1_spread": statistics.stdev(r["f1"] for r in found) if len(found) > 1 else 0.0,
+        }
+        for (name, budget, noise), found in runs.items()
+    ]  # fmt: skip
+
+
+def draw_summary(summary: Sequence[Result]) -> Table:
+    """Return the summary as a table."""
+    table = Table("set")
+    headings = ("rows", "noise", "seeds", "F1", "spread", "precision", "recall", "blocking", "connected", "candidates")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in summary:
+        shares = [row[name] for name in ("f1", "f1_spread", *MEASURES[1:5])]
+        table.add_row(
+            row["set"], str(row["budget"]), f"{row['noise']:g}", str(row["seeds"]),
+            *(f"{share:.4f}" for share in shares), f"{row['candidates_per_record']:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def read_floors(path: Path = FLOORS) -> dict[str, dict[str, Floor]]:
+    """Return the floors by set and labelled rows."""
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return {name: {rows: Floor(*floor) for rows, floor in steps.items()} for name, steps in stored.items()}
+
+
+def find_drops(summary: Sequence[Result], floors: Floors) -> list[str]:
+    """Return a sentence for each mean F1 below its floor; what has none, or had wrong answers, is not judged."""
+    drops = []
+    for row in summary:
+        floor = floors.get(row["set"], {}).get(str(row["budget"]))
+        if floor is not None and not row["noise"] and row["f1"] < floor.least(row["seeds"]):
+            drops.append(
+                f"{row['set']} at {row['budget']} rows: F1 {row['f1']:.4f} is below {floor.least(row['seeds']):.4f}, "
+                f"which is {floor.mean:.4f} less its noise"
+            )
     return drops
+
+
+def keep_floors(summary: Sequence[Result], path: Path = FLOORS) -> None:
+    """Write what was measured in the place of the floors of the same sets and budgets."""
+    floors = json.loads(path.read_text(encoding="utf-8"))
+    for row in summary:
+        if not row["noise"]:
+            kept = [round(row["f1"], 4), round(row["f1_spread"], 4), row["seeds"]]
+            floors.setdefault(row["set"], {})[str(row["budget"])] = kept
+    sets = [
+        f"  {json.dumps(name)}: {json.dumps(dict(sorted(steps.items(), key=lambda step: int(step[0]))))}"
+        for name, steps in floors.items()
+    ]
+    path.write_text("{\n" + ",\n".join(sets) + "\n}\n", encoding="utf-8")
+
+
+@contextmanager
+def open_engine(master: str | None) -> Iterator[SparkSession | None]:
+    """Open Spark on `master`, or let the engine work without it where that is None."""
+    if master is not None:
+        yield open_session("glue-ml quality", master=master)
+        return
+    with without_spark():
+        yield None
 
 
 def main() -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="+")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("GLUE_ML_DATA", "../shared/data")))
-    parser.add_argument("--rows", type=int, nargs="+", default=[100, 200, 500, 1000])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--master", default="local[*]")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if not arguments.data.is_dir():
-        sys.exit(f"no data at {arguments.data}: name the folder of data sets with --data or GLUE_ML_DATA")
-    spark = open_session("glue-ml quality", master=arguments.master)
-    results = [r for name in arguments.sets
-               for r in run(spark, arguments.data / name, arguments.rows, seed=arguments.seed)]  # fmt: skip
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1))
-    if drops := find_drops(results, json.loads(FLOORS.read_text(encoding="utf-8"))):
+    arguments = read_arguments()
+    check_data_folder(arguments.data)
+    results: list[Result] = []
+    for name in arguments.sets:
+        # what is kept of a set is dropped before the next one
+        with open_engine(arguments.master if arguments.spark else None) as spark:
+            data = PublicSet.read(arguments.data / name)
+            df = _open(spark, arguments.data / name, data)
+            for seed in arguments.seeds:
+                for result in measure_course(data, df, arguments.rows, seed=seed, noise=arguments.noise):
+                    print(json.dumps(result), flush=True)  # noqa: T201  the benchmark's output
+                    results.append(result)
+        if arguments.json:
+            kept = {"summary": summarise(results), "runs": results}
+            arguments.json.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    summary = summarise(results)
+    Console(width=120).print(draw_summary(summary))
+    if arguments.keep:
+        keep_floors(summary)
+    elif drops := find_drops(summary, read_floors()):
         sys.exit("\n".join(drops))
+
+
+def read_arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_arguments(parser)
+    parser.add_argument("--rows", type=int, nargs="+", default=[100, 200, 500, 1000])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--noise", type=float, default=0.0, help="share of wrong answers, 0 to 1")
+    parser.add_argument("--spark", action="store_true", help="measure through Spark")
+    parser.add_argument("--master", default="local[*]", help="Spark's, with --spark")
+    parser.add_argument("--json", type=Path, help="where the table and all runs are kept")
+    parser.add_argument("--keep", action="store_true", help="write the means into floors.json")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -201,6 +201,7 @@ def test_a_saved_model_scores_the_same_in_a_fresh_process(
     df = to_df(spark, people[0])
     here = groups_of(supervised.transform(df))
     loaded = FindMatchesModel.load(str(tmp_path / "model"))
+    assert loaded.expected_gain_ == supervised.expected_gain_ is not None
     assert groups_of(loaded.transform(df)) == here
     assert loaded.evaluate() == supervised.evaluate()
     (tmp_path / "people.json").write_text(json.dumps(people[0]))

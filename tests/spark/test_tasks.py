@@ -174,7 +174,8 @@ def test_a_run_with_a_state_goes_on_from_it_and_keeps_a_ledger(taught: Transform
     merged = {**given, "existing_matches_uri": places["matches"], "merge_matches": True}
     refused = taught.run(TaskType.FIND_MATCHES, tables=new, **(merged | {"output_uri": places["new"]}))
     assert "merge_matches" in refused["error"]["message"]
-    second = taught.run(TaskType.FIND_MATCHES, tables=new, **merged)
+    why = str(taught.folder / "kept" / "why")
+    second = taught.run(TaskType.FIND_MATCHES, tables=new, explanations_uri=why, **merged)
     assert second["error"] is None
     rows = spark.read.format("delta").load(places["matches"]).collect()
     assert len(rows) == ROWS == second["counts"]["rows"]
@@ -183,6 +184,9 @@ def test_a_run_with_a_state_goes_on_from_it_and_keeps_a_ledger(taught: Transform
     after = {row[taught.people.key]: row["match_id"] for row in rows}
     assert all(after[key] == match_id for key, match_id in before.items() if match_id not in changed)
     assert set(after.values()) - set(before.values()) <= changed
+    links = spark.read.format("delta").load(second["paths"]["explanations"]).collect()
+    assert 0 < len(links) == second["counts"]["explained_links"] <= second["counts"]["touched_rows"] ** 2
+    assert all(after[link["key_a"]] == after[link["key_b"]] == link["match_id"] for link in links)
 
 
 def test_other_settings_get_a_model_of_their_own(taught: Transform) -> None:
@@ -293,7 +297,11 @@ def test_an_evaluation_writes_its_report_beside_its_result(taught: Transform) ->
     result = taught.run(TaskType.EVALUATION)
     directory = taught.folder / "runs" / str(len(taught.results) - 1)
     assert result["paths"] == {"report": str(directory / "report.html")}
-    assert result["remarks"] == []
+    (remark,) = result["remarks"]
+    assert "more labelled rows are expected to raise F1 by" in remark
+    gain = result["metrics"]["expected_gain"]
+    assert gain["rows"] == 100
+    assert gain["gain"] >= 0 < gain["error"]
     page = (directory / "report.html").read_text(encoding="utf-8")
     root = ElementTree.fromstring(page.replace("<!DOCTYPE html>", "", 1))
     text = "".join(root.itertext())
@@ -319,7 +327,7 @@ def test_without_its_packages_an_evaluation_succeeds_and_says_how_to_get_a_repor
     assert result["error"] is None
     assert result["metrics"]["f1"] > 0.5
     assert result["paths"] == {}
-    (remark,) = result["remarks"]
+    remark, _ = result["remarks"]
     assert "no_such_package is not installed" in remark
     assert "install 'glue-ml[report]'" in remark
     assert remark in caplog.text
@@ -336,6 +344,13 @@ def test_a_run_explains_the_links_of_its_groups_where_it_is_told_to(taught: Tran
     for link in links:
         assert matches[link["key_a"]] == matches[link["key_b"]] == link["match_id"]
         assert json.loads(link["contributions"])
+
+
+def test_explanations_of_new_rows_need_a_state(blank: Transform) -> None:
+    given = {name: str(blank.folder / name) for name in ("output_uri", "explanations_uri", "existing_matches_uri")}
+    result = blank.run(TaskType.FIND_MATCHES, **given)
+    assert result["error"]["kind"] == "INPUT"
+    assert "need match_state_uri" in result["error"]["message"]
 
 
 @pytest.mark.parametrize("place", ["out", "out/below", "."])

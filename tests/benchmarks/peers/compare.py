@@ -27,7 +27,7 @@ from tests.benchmarks.peers.environments import PEERS, default_folder, make_envi
 from tests.benchmarks.peers.exchange import KEY, SOURCE, Link, Task, read_rows, write_answers
 from tests.benchmarks.peers.results import Result, add_result, draw_table, read_results, write_results
 from tests.benchmarks.peers.watched_process import Limits, Place, Watched, run_watched
-from tests.benchmarks.quality import CROSS, measure, read_truth
+from tests.benchmarks.public_data import CROSS, measure, read_truth
 
 ROOT = Path(__file__).parents[3]
 RULES = Path(__file__).parent / "rules"
