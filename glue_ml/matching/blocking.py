@@ -93,11 +93,6 @@ class BlockingIndex:
         """Memory of the index on a worker."""
         return sum(view.size_bytes for view in self.views)
 
-    @property
-    def unlisted_rank(self) -> int:
-        """The rank of a record that is in no list: one more than all views together could fill."""
-        return len(self.views) * self.budget.top_k + 1
-
 
 def build_index(
     records: Records,
@@ -226,4 +221,4 @@ def list_pairs(index: BlockingIndex) -> tuple[Rows, Rows, npt.NDArray[np.float32
     lists = list_candidates(index, np.arange(index.rows))
     low, high = np.minimum(lists.row, lists.other), np.maximum(lists.row, lists.other)
     lo, hi = np.divmod(np.unique(low * np.int64(index.rows) + high), np.int64(max(index.rows, 1)))
-    return lo, hi, look_up_context(lists, lo, hi, unlisted=index.unlisted_rank)
+    return lo, hi, look_up_context(lists, lo, hi)

@@ -18,12 +18,14 @@ from glue_ml.matching.candidate_lists import look_up_lists
 from glue_ml.matching.key_rules import KeyRule, learn_key_rules
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import Blocked
-from glue_ml.matching.records import add_meaning
+from glue_ml.matching.records import Records, add_meaning, could_be_source
 from glue_ml.matching.semantic_view import SemanticView
-from glue_ml.matching.training import TrainingPairs, across_sources, find_source_column, locate_pairs
+from glue_ml.matching.training import TrainingPairs, across_sources, locate_pairs
 
 Bits = npt.NDArray[np.int64]
 
+MIN_SOURCE_MATCHES = 10  #: Labelled matches needed before a column is believed to name the source.
+SOURCE_SHARE = 0.95  #: Share of the matches that must differ in it.
 MIN_MATCHES = 20  #: Labelled matches needed before a view of meaning is given up, or keys are learned.
 MIN_GAIN = 0.01  #: Share of the labelled matches that a view must add to what the others find.
 
@@ -37,8 +39,9 @@ def block_by_labels(
     """
     records, budget = blocked.records, blocked.index.budget
     pairs = locate_pairs(records, labels)
-    source = find_source_column(records, pairs)
-    matches = across_sources(records, pairs.select(pairs.is_match), source)
+    matches = pairs.select(pairs.is_match)
+    source = find_source_column(records, choose_credible(blocked.index, matches))
+    matches = across_sources(records, matches, source)
     if source is not None:
         blocked = Blocked(records, build_index(records, budget, source=source))
     rules = _learn_rules(blocked, matches)
@@ -48,6 +51,30 @@ def block_by_labels(
     whole = block(replace(every, key_rules=rules), blocked, source)
     model = _keep_views(replace(every, key_rules=rules), choose_views(whole.index, matches.left, matches.right))
     return model, block(model, blocked, source), source
+
+
+def choose_credible(index: BlockingIndex, matches: TrainingPairs) -> TrainingPairs:
+    """Return the labelled matches that blocking proposes, if they are enough to tell the source by; else all.
+
+    A row with a wrong label matches any row of its set: most of such pairs have nothing in common.
+    """
+    proposed = find_views(index, matches.left, matches.right) > 0
+    return matches.select(proposed) if proposed.sum() >= MIN_SOURCE_MATCHES else matches
+
+
+def find_source_column(records: Records, matches: TrainingPairs) -> str | None:
+    """Return the column in which the labelled matches differ, if there is one: the table then joins several sources.
+
+    It must be a category that every row has, and enough matches must speak for it; a few mistaken labels may not.
+    """
+    if len(matches.left) < MIN_SOURCE_MATCHES:
+        return None
+    for column in filter(could_be_source, records.columns):
+        differ = float((column.codes[matches.left] != column.codes[matches.right]).mean())
+        by_chance = 1.0 - float((np.bincount(column.codes) / len(records)).max())
+        if differ >= SOURCE_SHARE and by_chance < SOURCE_SHARE:
+            return column.profile.name
+    return None
 
 
 def block(model: MatchModel, blocked: Blocked, source: str | None) -> Blocked:

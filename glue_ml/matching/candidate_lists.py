@@ -42,14 +42,16 @@ def rank_candidates(
     return CandidateLists(row, other, score, rank, np.clip(ratio, 0.0, 2.0).astype(np.float32), views)
 
 
+LAST_RANK = 5  #: So are all further ones: what comes in far below changes nothing about the pairs above it.
+UNLISTED_RANK = LAST_RANK + 1  #: The rank of a record that is not in the list.
 CONTEXT = ("score", "best_rank", "worst_rank", "best_ratio", "worst_ratio", "lists", "views")
 
 
-def look_up_context(lists: CandidateLists, left: Rows, right: Rows, *, unlisted: int) -> npt.NDArray[np.float32]:
+def look_up_context(lists: CandidateLists, left: Rows, right: Rows) -> npt.NDArray[np.float32]:
     """Return the CONTEXT features (pairs x 7) of pairs whose both rows have their lists in `lists`.
 
     The context says how a pair compares with the other candidates of either record; a pair in neither list gets
-    score 0, the rank `unlisted` and ratio 0.
+    score 0, rank UNLISTED_RANK and ratio 0.
     """
     height = np.int64(1 + max(lists.other.max(initial=0), left.max(initial=0), right.max(initial=0)))
     known = lists.row * height + lists.other
@@ -58,12 +60,8 @@ def look_up_context(lists: CandidateLists, left: Rows, right: Rows, *, unlisted:
     place, listed = np.stack([s[0] for s in sides]), np.stack([s[1] for s in sides])
     if len(known) == 0:
         place, listed = np.zeros_like(place), np.zeros_like(listed)
-        return merge_context(
-            np.zeros(place.shape), np.ones(place.shape), np.zeros(place.shape), listed, listed, unlisted
-        )
-    return merge_context(
-        lists.score[place], lists.rank[place], lists.ratio[place], listed, lists.views[place] * listed, unlisted
-    )
+        return merge_context(np.zeros(place.shape), np.ones(place.shape), np.zeros(place.shape), listed, listed)
+    return merge_context(lists.score[place], lists.rank[place], lists.ratio[place], listed, lists.views[place] * listed)
 
 
 def _find(ordered: Rows, order: Rows, wanted: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
@@ -75,10 +73,10 @@ def _find(ordered: Rows, order: Rows, wanted: Rows) -> tuple[Rows, npt.NDArray[n
 
 def merge_context(
     score: npt.NDArray[np.generic], rank: npt.NDArray[np.generic], ratio: npt.NDArray[np.generic],
-    listed: npt.NDArray[np.bool_], views: npt.NDArray[np.generic], unlisted: int,
+    listed: npt.NDArray[np.bool_], views: npt.NDArray[np.generic],
 ) -> npt.NDArray[np.float32]:  # fmt: skip
     """Merge what the two sides' lists say (arrays 2 x pairs) into CONTEXT, whichever side comes first."""
-    rank = np.where(listed, rank, unlisted)
+    rank = np.where(listed, np.minimum(rank, LAST_RANK), UNLISTED_RANK)
     ratio = np.where(listed, ratio, 0.0)
     bits = views[0].astype(np.uint8) | views[1].astype(np.uint8)
     columns = [

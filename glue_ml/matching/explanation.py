@@ -179,7 +179,7 @@ def examine_pairs(
     `rivals`: their RIVALS, where all have come to the second look.
     """
     lists = list_candidates(index, np.unique(np.concatenate([left, right])))
-    context = look_up_context(lists, left, right, unlisted=index.unlisted_rank)
+    context = look_up_context(lists, left, right)
     features = model.measure(compare(records, left, right), context)
     return ExaminedPairs(left, right, weigh_features(model, features, proposed=proposed, rivals=rivals), lists)
 

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glue_ml.matching.blocking import BlockingIndex, list_candidates, list_pairs
-from glue_ml.matching.candidate_lists import CONTEXT
+from glue_ml.matching.candidate_lists import CONTEXT, LAST_RANK, UNLISTED_RANK
 from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import RIVALS
@@ -224,7 +224,7 @@ def propose_pairs(spark: SparkSession, blocked: Shipped[Blocked], *, rows: int) 
     """Return the candidate pairs: lo, hi (row numbers, lo < hi) and the CONTEXT columns, each pair once."""
     tasks = max(1, min(-(-rows // 500), max(parallelism(spark), -(-rows // ROWS_PER_TASK))))
     listed = spark.range(0, rows, 1, tasks).mapInArrow(_list_task(blocked), _LISTED)
-    return _meet(listed, unlisted=blocked.value.index.unlisted_rank, partitions=tasks)
+    return _meet(listed, partitions=tasks)
 
 
 def _list_task(blocked: Shipped[Blocked]) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
@@ -241,17 +241,18 @@ def _list_task(blocked: Shipped[Blocked]) -> Callable[[Iterable[pa.RecordBatch]]
     return list_rows
 
 
-def _meet(listed: DataFrame, *, unlisted: int, partitions: int) -> DataFrame:
+def _meet(listed: DataFrame, *, partitions: int) -> DataFrame:
     """Bring the two lists that may hold a pair together; the same columns as `candidate_lists.merge_context` yields."""
     both = F.count("*") == 2
+    rank = F.least("rank", F.lit(LAST_RANK))
     return (
         # partitioned by hand: the session's number of shuffle partitions is not ours to set
         listed.repartition(partitions, "lo", "hi")
         .groupBy("lo", "hi")
         .agg(
             F.max("score").alias("score"),
-            F.min("rank").cast("float").alias("best_rank"),
-            F.when(both, F.max("rank")).otherwise(F.lit(unlisted)).cast("float").alias("worst_rank"),
+            F.min(rank).cast("float").alias("best_rank"),
+            F.when(both, F.max(rank)).otherwise(F.lit(UNLISTED_RANK)).cast("float").alias("worst_rank"),
             F.max("ratio").alias("best_ratio"),
             F.when(both, F.min("ratio")).otherwise(F.lit(0.0)).cast("float").alias("worst_ratio"),
             F.count("*").cast("float").alias("lists"),

@@ -64,7 +64,7 @@ NO_PAIRS = RowPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 def score_all(judge: Judge, lists: CandidateLists) -> Scored:
     """Score all candidate pairs of a table, given all of its candidate lists."""
-    lo, hi, context = list_contexts(lists, judge.index.unlisted_rank)
+    lo, hi, context = list_contexts(lists)
     score = judge.score(lo, hi, context)
     if judge.score_again is None:
         return Scored(NO_PAIRS, _keep(lo, hi, score, judge.floor))
@@ -97,7 +97,7 @@ def score_changed(
     again = first.select(stale)
     rivals = measure_rivals(first.probability, *find_rivals(first.lo, first.hi, first.probability))[stale]
     is_end = np.isin(lists[1].row, np.append(again.lo, again.hi))
-    known = look_up_context(select_lists(lists[1], is_end), again.lo, again.hi, unlisted=judge.index.unlisted_rank)
+    known = look_up_context(select_lists(lists[1], is_end), again.lo, again.hi)
     seen = _keep(again.lo, again.hi, judge.score_again(again.lo, again.hi, known, rivals), judge.floor)
     edges, changed = _replace(before.edges, seen, np.append(anew, again.key(judge.index.rows)), judge, places)
     return Scored(first, edges), changed, len(lo) + len(again.lo)
@@ -127,11 +127,11 @@ def _find_stale(first: RowPairs, moved: Rows, anew: Rows, count: int) -> Flags:
     return np.asarray(is_moved[first.lo] | is_moved[first.hi] | np.isin(first.key(count), anew))
 
 
-def list_contexts(lists: CandidateLists, unlisted: int) -> tuple[Rows, Rows, Feature]:
+def list_contexts(lists: CandidateLists) -> tuple[Rows, Rows, Feature]:
     """Return the pairs that are in at least one list, in row order, with their CONTEXT."""
     count = 1 + max(int(lists.row.max(initial=0)), int(lists.other.max(initial=0)))
     lo, hi = np.divmod(_code_pairs(lists, count), count)
-    return lo, hi, look_up_context(lists, lo, hi, unlisted=unlisted)
+    return lo, hi, look_up_context(lists, lo, hi)
 
 
 def _code_pairs(lists: CandidateLists, count: int) -> Rows:
@@ -156,8 +156,7 @@ def _find_changed_pairs(
     lo, hi = np.divmod(after, count)
     is_end = np.zeros(count, dtype=bool)
     is_end[lo], is_end[hi] = True, True
-    unlisted = judge.index.unlisted_rank
-    old, new = (look_up_context(select_lists(part, is_end[part.row]), lo, hi, unlisted=unlisted) for part in lists)
+    old, new = (look_up_context(select_lists(part, is_end[part.row]), lo, hi) for part in lists)
     wanted = ~np.isin(after, before)
     if judge.uses_context:
         wanted |= (old != new).any(axis=1)

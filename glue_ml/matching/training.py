@@ -26,7 +26,7 @@ from glue_ml.matching.learning import (
 from glue_ml.matching.learning_curve import expect_gain, measure_curve
 from glue_ml.matching.model import Learned, MatchModel
 from glue_ml.matching.pipeline import Candidates
-from glue_ml.matching.records import Records, could_be_source
+from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
 from glue_ml.matching.scoring import look_first
@@ -35,8 +35,6 @@ Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-MIN_SOURCE_MATCHES = 10  #: Labelled matches needed before a column is believed to name the source.
-SOURCE_SHARE = 0.95  #: Share of the matches that must differ in it.
 MIN_OTHERS = 100  #: Pairs that blocking does not propose, to learn from in any case.
 
 
@@ -79,23 +77,6 @@ def _find(records: Records, pairs: Sequence[LabeledPair], side: str) -> Rows:
     return rows
 
 
-def find_source_column(records: Records, pairs: TrainingPairs) -> str | None:
-    """Return the column in which the labelled matches differ, if there is one: the table then joins several sources.
-
-    It must be a category that every row has, and enough matches must speak for it; a few mistaken labels may not.
-    """
-    if pairs.is_match.sum() < MIN_SOURCE_MATCHES:
-        return None
-    left, right = pairs.left[pairs.is_match], pairs.right[pairs.is_match]
-    for column in records.columns:
-        if could_be_source(column):
-            differ = float((column.codes[left] != column.codes[right]).mean())
-            by_chance = 1.0 - float((np.bincount(column.codes) / len(records)).max())
-            if differ >= SOURCE_SHARE and by_chance < SOURCE_SHARE:
-                return column.profile.name
-    return None
-
-
 @dataclass(frozen=True)
 class Lesson:
     """What there is to learn from: labelled pairs, their features, and which of them blocking proposes (`listed`)."""
@@ -117,7 +98,7 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     records, index, seed = candidates.blocked.records, candidates.blocked.index, model.settings.seed
     pairs = across_sources(records, locate_pairs(records, labels), source)
     lists = list_candidates(index, np.unique(np.concatenate([pairs.left, pairs.right])))
-    whole = prepare_lesson(model, records, lists, pairs, index.unlisted_rank)
+    whole = prepare_lesson(model, records, lists, pairs)
     kept = choose_taught(whole, seed=seed)
     lesson = whole.select(kept)
     fold = assign_folds(lesson.pairs.sets, seed=seed)
@@ -163,11 +144,9 @@ def across_sources(records: Records, pairs: TrainingPairs, source: str | None) -
     return pairs if codes is None else pairs.select(codes[pairs.left] != codes[pairs.right])
 
 
-def prepare_lesson(
-    model: MatchModel, records: Records, lists: CandidateLists, pairs: TrainingPairs, unlisted: int
-) -> Lesson:
+def prepare_lesson(model: MatchModel, records: Records, lists: CandidateLists, pairs: TrainingPairs) -> Lesson:
     """Measure the labelled pairs; `lists` holds the candidates of all of their rows."""
-    context = look_up_context(lists, pairs.left, pairs.right, unlisted=unlisted)
+    context = look_up_context(lists, pairs.left, pairs.right)
     features = model.measure(compare(records, pairs.left, pairs.right), context)
     return Lesson(pairs, features, context[:, CONTEXT.index("lists")] > 0)
 

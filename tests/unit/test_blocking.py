@@ -19,7 +19,7 @@ from glue_ml.matching.blocking import (
     choose_budget,
     list_candidates,
 )
-from glue_ml.matching.candidate_lists import look_up_context
+from glue_ml.matching.candidate_lists import LAST_RANK, UNLISTED_RANK, look_up_context
 from glue_ml.matching.records import Records, prepare_records
 from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.views import View
@@ -144,22 +144,22 @@ def test_the_context_of_a_pair_is_what_both_lists_say() -> None:
     index = cached_index(0)
     lists = list_candidates(index, np.arange(120))
     left, right = lists.row[:50], lists.other[:50]
-    context = look_up_context(lists, left, right, unlisted=index.unlisted_rank)
-    swapped = look_up_context(lists, right, left, unlisted=index.unlisted_rank)
+    context = look_up_context(lists, left, right)
+    swapped = look_up_context(lists, right, left)
     np.testing.assert_array_equal(context, swapped)
     for i, (a, b) in enumerate(zip(left, right, strict=True)):
         ranks = [lists.rank[(lists.row == x) & (lists.other == y)] for x, y in ((a, b), (b, a))]
         known = [int(r[0]) for r in ranks if len(r)]
-        assert context[i, 1] == min(known)
-        assert context[i, 2] == (max(known) if len(known) == 2 else index.unlisted_rank)
+        assert context[i, 1] == min(*known, LAST_RANK)
+        assert context[i, 2] == (min(max(known), LAST_RANK) if len(known) == 2 else UNLISTED_RANK)
         assert context[i, 5] == len(known)
 
 
 def test_pairs_in_no_list_have_an_empty_context() -> None:
     index = cached_index(1)
     lists = list_candidates(index, np.array([5]))
-    context = look_up_context(lists, np.array([5]), np.array([5]), unlisted=index.unlisted_rank)
-    assert context[0].tolist() == [0.0, 7.0, 7.0, 0.0, 0.0, 0.0, 0.0]
+    context = look_up_context(lists, np.array([5]), np.array([5]))
+    assert context[0].tolist() == [0.0, UNLISTED_RANK, UNLISTED_RANK, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_the_dial_from_cost_to_accuracy_only_ever_adds() -> None:
