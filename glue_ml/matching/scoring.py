@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,7 @@ def look_again(candidates: Candidates, model: MatchModel, pairs: pa.Table) -> pa
     return seen
 
 
-def _count_pairs(columns: dict[str, npt.NDArray[np.generic]], kept: npt.NDArray[np.bool_]) -> pa.Table:
+def _count_pairs(columns: Mapping[str, npt.NDArray[Any]], kept: npt.NDArray[np.bool_]) -> pa.Table:
     """Return the columns where `kept`, and a row of lo = -1 whose hi is the number of pairs.
 
     The count travels in a row of its own, which saves a second pass over all pairs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,7 @@ def test_a_sample_holds_all_records_of_its_persons() -> None:
 
 
 def test_events_become_stages_with_their_skew() -> None:
-    def end(stage: int, milliseconds: int) -> dict[str, object]:
+    def end(stage: int, milliseconds: int) -> dict[str, Any]:
         metrics = {
             "Executor Run Time": milliseconds,
             "Shuffle Write Metrics": {"Shuffle Bytes Written": 2**20},
@@ -53,7 +54,7 @@ def test_events_become_stages_with_their_skew() -> None:
         "Properties": {"spark.job.description": "score candidate pairs"},
     }
     info = {"Stage ID": 4, "Stage Name": "toArrow at x.py:1"}
-    events = [started, end(4, 1000), end(4, 1000), end(4, 3000)]
+    events: list[dict[str, Any]] = [started, end(4, 1000), end(4, 1000), end(4, 3000)]
     application = collect_events([*events, {"Event": "SparkListenerStageCompleted", "Stage Info": info}])
     assert application.jobs == ("score candidate pairs",)
     (stage,) = application.stages
@@ -63,7 +64,7 @@ def test_events_become_stages_with_their_skew() -> None:
 
 def test_short_tasks_have_no_skew() -> None:
     metrics = {"Executor Run Time": 20}
-    events = [
+    events: list[dict[str, Any]] = [
         {"Event": "SparkListenerTaskEnd", "Stage ID": 0, "Task Metrics": {"Executor Run Time": 1}},
         {"Event": "SparkListenerTaskEnd", "Stage ID": 0, "Task Metrics": metrics},
         {"Event": "SparkListenerStageCompleted", "Stage Info": {"Stage ID": 0, "Stage Name": "x"}},
