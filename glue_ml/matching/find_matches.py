@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glue_ml.domain.labels import LabeledRow, label_constraints, labeled_pairs
@@ -23,6 +23,7 @@ from glue_ml.matching.comparison import FeatureName
 from glue_ml.matching.evaluation import Evaluation
 from glue_ml.matching.explained_links import as_row_pairs, choose_links, explain_links
 from glue_ml.matching.explanation import Explanation, explain_pairs, show_values
+from glue_ml.matching.job_descriptions import describe_jobs
 from glue_ml.matching.labeling import choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
@@ -72,17 +73,19 @@ class MatchResult:
 
 @dataclass
 class _Stages:
-    """Times the stages of a run and tells them to whoever wants to know."""
+    """Times the stages of a run and tells them to whoever wants to know, and to Spark's web page."""
 
     names: tuple[str, ...]
     progress: Progress | None
+    spark: SparkSession
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def run(self, name: str) -> Iterator[None]:
         self._tell(name, self.names.index(name))
         started = time.monotonic()
-        yield
+        with describe_jobs(self.spark, name):
+            yield
         self.seconds[name] = round(time.monotonic() - started, 3)
         self._tell(name, self.names.index(name) + 1)
 
@@ -138,7 +141,7 @@ class FindMatches:
         """
         settings = self._settings()
         check_table(df, primary_key=self.primary_key)
-        stages = _Stages(FIT_STAGES, self.progress)
+        stages = _Stages(FIT_STAGES, self.progress, df.sparkSession)
         columns = compared_columns(df, primary_key=self.primary_key)
         with stages.run("read the table"):
             records = prepare_records(read_rows(df, primary_key=self.primary_key, columns=columns))
@@ -238,7 +241,7 @@ class FindMatchesModel:
         """
         primary_key = self.settings.primary_key
         check_table(df, primary_key=primary_key)
-        candidates = self._block(df, _Stages(FIT_STAGES, self.progress))
+        candidates = self._block(df, _Stages(FIT_STAGES, self.progress, df.sparkSession))
         records, index = candidates.blocked.records, candidates.blocked.index
         left, right = (np.array([_find_row(records, key, primary_key)]) for key in (a, b))
         seen = look_first(candidates, self.model_)[0] if self.model_.looks_twice else None
@@ -248,7 +251,7 @@ class FindMatchesModel:
     def prepare(self, df: DataFrame) -> Blocked:
         """Read `df` and block it as a run would; raises InputError where a run would."""
         check_table(df, primary_key=self.settings.primary_key)
-        return self._block(df, _Stages(FIT_STAGES, None)).blocked
+        return self._block(df, _Stages(FIT_STAGES, None, df.sparkSession)).blocked
 
     def find_matches(self, df: DataFrame, *, scores: bool = False, explained_links: int | None = None) -> MatchResult:
         """Do what `transform` does and tell what was counted, planned and timed.
@@ -259,7 +262,7 @@ class FindMatchesModel:
         """
         primary_key = self.settings.primary_key
         check_table(df, primary_key=primary_key, reserved=(MATCH_ID, CONFIDENCE) if scores else (MATCH_ID,))
-        stages = _Stages(MATCH_STAGES, self.progress)
+        stages = _Stages(MATCH_STAGES, self.progress, df.sparkSession)
         candidates = self._block(df, stages)
         records, plan = candidates.blocked.records, choose_plan(candidates.blocked.index)
         with stages.run("score candidate pairs"):
@@ -285,7 +288,7 @@ class FindMatchesModel:
         The rows of a set stand together, likely matches next to each other; rows labelled before are left out.
         """
         check_table(df, primary_key=self.settings.primary_key, reserved=LABEL_COLUMNS)
-        stages = _Stages(LABEL_STAGES, self.progress)
+        stages = _Stages(LABEL_STAGES, self.progress, df.sparkSession)
         candidates = self._block(df, stages)
         records = candidates.blocked.records
         with stages.run("score candidate pairs"):

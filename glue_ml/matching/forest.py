@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 Features = npt.NDArray[np.float32]
+Bits = npt.NDArray[np.uint64]  #: A bit for each row.
 
 TREES = 100
 THREADED_PAIRS = 4_000  #: From so many pairs the trees are grown by all cores.
-BLOCK = 8_192  #: Rows evaluated at a time, so that a block's working arrays stay in the processor's cache.
+BLOCK = 32_768  #: Rows evaluated at a time: enough for a node to be cheap, few enough for the processor's cache.
+WORD = 64  #: Rows whose bits fill a word.
+
+
+class _Node(NamedTuple):
+    number: int
+    feature: int
+    threshold: np.float32
+    left: int
+    right: int
+    value: float
 
 
 @dataclass(frozen=True)
@@ -33,34 +47,68 @@ class Forest:
 
     def score_trees(self, features: Features) -> npt.NDArray[np.float32]:
         """Return each tree's share of matches: rows x trees."""
-        scores = np.empty((len(features), len(self.roots)), dtype=np.float32)
+        scores = np.zeros((len(features), len(self.roots)), dtype=np.float32)
         for start in range(0, len(features), BLOCK):
-            block = features[start : start + BLOCK]
-            scores[start : start + BLOCK] = self._score_block(block)
+            block = scores[start : start + BLOCK]
+            for tree, reached in enumerate(self._drop(features[start : start + BLOCK])):
+                for value, rows in reached.items():
+                    block[_unpack(rows, len(block)), tree] = value
         return scores
 
     def score(self, features: Features) -> npt.NDArray[np.float64]:
         """Return the mean over the trees, 0 to 1, per row."""
+        return self._mean(features, frozenset())
+
+    def bound(self, features: Features, unknown: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return the largest score that a row may have, whatever the features at the positions `unknown` are."""
+        return self._mean(features, frozenset(unknown))
+
+    def _mean(self, features: Features, unknown: frozenset[int]) -> npt.NDArray[np.float64]:
         scores = np.empty(len(features), dtype=np.float64)
         for start in range(0, len(features), BLOCK):
-            block = self._score_block(features[start : start + BLOCK])
-            scores[start : start + BLOCK] = block.mean(axis=1, dtype=np.float64)
+            block = features[start : start + BLOCK]
+            best = np.zeros((len(self.roots), len(block)), dtype=np.float32)
+            for votes, reached in zip(best, self._drop(block, unknown), strict=True):
+                for value in sorted(reached):
+                    votes[_unpack(reached[value], len(block))] = value
+            scores[start : start + BLOCK] = best.mean(axis=0, dtype=np.float64)
         return scores
 
-    def _score_block(self, features: Features) -> npt.NDArray[np.float32]:
-        flat = np.ascontiguousarray(features).ravel()
-        base = np.arange(len(features), dtype=np.int64) * features.shape[1]
-        scores = np.empty((len(features), len(self.roots)), dtype=np.float32)
-        for tree, root in enumerate(self.roots):
-            node = np.full(len(features), root, dtype=np.int32)
-            for _ in range(self.depth):
-                goes_left = flat[base + self.feature[node]] <= self.threshold[node]
-                moved = np.where(goes_left, self.left[node], self.right[node])
-                if np.array_equal(moved, node):
-                    break
-                node = moved
-            scores[:, tree] = self.value[node]
-        return scores
+    def _drop(self, features: Features, unknown: frozenset[int] = frozenset()) -> Iterator[dict[float, Bits]]:
+        """Yield for each tree, by the value of its leaves, the rows that reach them: a bit for each row.
+
+        A row goes both ways where the feature that decides is unknown. All rows go through a node at once, 64 to a
+        word, so a node costs one comparison of numbers and two operations on words, and no row is looked up.
+        """
+        columns = np.zeros((features.shape[1], -(-len(features) // WORD) * WORD), dtype=np.float32)
+        columns[:, : len(features)] = features.T
+        everybody = np.full(columns.shape[1] // WORD, ~np.uint64(0))
+        below = np.empty(columns.shape[1], dtype=bool)
+        for nodes in self._nodes:
+            masks, reached = {nodes[0].number: everybody}, dict[float, Bits]()
+            for node in nodes:
+                rows = masks.pop(node.number)
+                if node.left == node.number:
+                    reached[node.value] = reached[node.value] | rows if node.value in reached else rows
+                elif node.feature in unknown:
+                    masks[node.left] = masks[node.right] = rows
+                else:
+                    np.less_equal(columns[node.feature], node.threshold, out=below)
+                    masks[node.left] = rows & np.packbits(below).view(np.uint64)
+                    masks[node.right] = rows ^ masks[node.left]
+            yield reached
+
+    @cached_property
+    def _nodes(self) -> tuple[tuple[_Node, ...], ...]:
+        """The nodes of each tree in order, so that a node comes before its children."""
+        # a float32 is at most a threshold exactly if it is at most the largest float32 that is
+        threshold = self.threshold.astype(np.float32)
+        threshold = np.where(threshold > self.threshold, np.nextafter(threshold, np.float32(-np.inf)), threshold)
+        value = self.value.astype(np.float32).tolist()
+        columns = (range(len(value)), self.feature.tolist(), threshold, self.left.tolist(), self.right.tolist(), value)
+        nodes = [_Node(*node) for node in zip(*columns, strict=True)]
+        bounds = [*self.roots.tolist(), len(nodes)]
+        return tuple(tuple(nodes[start:end]) for start, end in pairwise(bounds))
 
     def to_arrow(self) -> pa.Table:
         """Return one row per node; `tree` tells where each tree begins."""
@@ -74,8 +122,12 @@ class Forest:
         members = {name: table.column(name).to_numpy() for name in ("feature", "threshold", "left", "right", "value")}
         tree = table.column("tree").to_numpy()
         roots = np.flatnonzero(np.diff(tree, prepend=-1)).astype(np.int32)
-        _check_children(members["left"], members["right"])
+        _check_children(tree, members["left"], members["right"])
         return cls(roots, **members, depth=_depth(roots, members["left"], members["right"]))
+
+
+def _unpack(rows: Bits, count: int) -> npt.NDArray[np.bool_]:
+    return np.unpackbits(rows.view(np.uint8), count=count).view(np.bool_)
 
 
 def grow_forest(features: Features, is_match: npt.NDArray[np.bool_], *, seed: int, trees: int = TREES) -> Forest:
@@ -114,12 +166,19 @@ def _flatten(trees: list[object], match_column: int) -> Forest:
     return Forest(numbered, **joined, depth=_depth(numbered, joined["left"], joined["right"]))
 
 
-def _check_children(left: npt.NDArray[np.int32], right: npt.NDArray[np.int32]) -> None:
-    """A node's children come after it, a leaf is its own child: so a path always ends, whoever wrote the file."""
+def _check_children(tree: npt.NDArray[np.int32], left: npt.NDArray[np.int32], right: npt.NDArray[np.int32]) -> None:
+    """A node's children come after it in its tree and are nobody else's: so a path always ends, whoever wrote the file.
+
+    A leaf is its own child.
+    """
     own = np.arange(len(left))
-    leaf = (left == own) & (right == own)
-    inner = (left > own) & (right > own) & (left < len(own)) & (right < len(own))
-    if not (leaf | inner).all():
+    inner = ~((left == own) & (right == own))
+    children = np.concatenate([left[inner], right[inner]])
+    parents = np.tile(own[inner], 2)
+    rooted = np.append(children, np.flatnonzero(np.diff(tree, prepend=-1)))
+    if not ((children > parents) & (children < len(own))).all() or not np.array_equal(np.sort(rooted), own):
+        raise ValueError("the nodes of the forest do not form trees")
+    if not np.array_equal(tree[children], tree[parents]):
         raise ValueError("the nodes of the forest do not form trees")
 
 

@@ -27,6 +27,7 @@ from glue_ml.matching.learning import Scorer
 from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records
+from glue_ml.matching.rivals import RIVALS, measure_rivals
 from glue_ml.matching.semantic import Semantics
 from glue_ml.matching.unsupervised import Unsupervised
 
@@ -129,6 +130,19 @@ class MatchModel:
         assert self.learned is not None
         score = self.learned.second.score(np.hstack([features, rivals]))
         return score, self.learned.second.calibration.apply(score)
+
+    def best_second_look(self, features: Feature, first: Scores) -> Scores:
+        """Return the largest probability that pairs may have at the second look, whoever their rivals are.
+
+        `first`: their scores of the first look, which is one of RIVALS and known without them.
+        """
+        assert self.learned is not None
+        second = self.learned.second
+        own = measure_rivals(first, np.zeros(len(first)), np.zeros(len(first)))
+        known = features.shape[1] + 1 + RIVALS.index("first_look")
+        unknown = np.flatnonzero(second.columns >= known)
+        score = second.forest.bound(np.hstack([features, own])[:, second.columns], unknown.tolist())
+        return second.calibration.apply(score)
 
     def probability(self, features: Feature) -> Scores:
         """Return the probability that each candidate pair matches, by the pair and its CONTEXT alone."""

@@ -18,7 +18,7 @@ from glue_ml.domain.job import JobSpec
 from glue_ml.domain.labels import LabeledRow, labeled_pairs
 from glue_ml.errors import InputError, NotFoundError, NotReadyError
 from glue_ml.matching.find_matches import FIT_STAGES, FindMatches, FindMatchesModel, Progress
-from glue_ml.matching.label_table import read_versioned_labels
+from glue_ml.matching.label_table import label_version, read_versioned_labels
 from glue_ml.matching.table import quote
 
 logger = logging.getLogger(__name__)
@@ -29,21 +29,31 @@ def load_or_train_model(spark: SparkSession, spec: JobSpec, df: DataFrame, progr
 
     Raises NotReadyError unless the labels hold both a match and a non-match.
     """
-    version, labels = _read_labels_at(spark, spec)
-    if not _are_usable(labels):
-        raise NotReadyError(
-            f"The transform {spec.transform_id} is not ready: it needs labels with at least one match and one "
-            "non-match. Generate labelling sets, label them and import them first"
-        )
-    uri = locate_model(spec, df.columns, version)
-    model = None if uri is None else _load(uri, progress)
+    model = _load_present(spec, df, progress)
     if model is None:
+        version, labels = _read_labels_at(spark, spec)
+        if not _are_usable(labels):
+            raise NotReadyError(
+                f"The transform {spec.transform_id} is not ready: it needs labels with at least one match and one "
+                "non-match. Generate labelling sets, label them and import them first"
+            )
         logger.info("training a model on %d labelled rows", len(labels))
         model = make_find_matches(spec, progress).fit(df, labels)
+        uri = locate_model(spec, df.columns, version)
         if uri is not None:
             model.save(uri)
     model.progress = progress
     return model
+
+
+def _load_present(spec: JobSpec, df: DataFrame, progress: Progress) -> FindMatchesModel | None:
+    """The stored model of the present labels, if there is one; it was trained on them, so they need not be read.
+
+    To read them takes Delta five Spark jobs, and a JVM that has just started ten seconds.
+    """
+    version = None if spec.labels_uri is None else label_version(spec.labels_uri)
+    uri = None if version is None else locate_model(spec, df.columns, version)
+    return None if uri is None else _load(uri, progress)
 
 
 def make_find_matches(spec: JobSpec, progress: Progress) -> FindMatches:

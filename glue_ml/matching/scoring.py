@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def score_edges(candidates: Candidates, model: MatchModel) -> tuple[pa.Table, in
     """
     floor = ClusterOptions().island_probability(model.threshold)
     if model.looks_twice:
-        pairs, count = look_first(candidates, model)
+        pairs, count = look_first(candidates, model, floor=floor)
         edges = look_again(candidates, model, pairs)
         return edges.filter(pc.greater_equal(edges.column("probability"), floor)), count
 
@@ -76,10 +77,14 @@ def score_edges(candidates: Candidates, model: MatchModel) -> tuple[pa.Table, in
     return _split_count(candidates.ask(Question(score, _keep, "lo long, hi long, probability double")))
 
 
-def look_first(candidates: Candidates, model: MatchModel, first: Scorer | None = None) -> tuple[pa.Table, int]:
+def look_first(
+    candidates: Candidates, model: MatchModel, first: Scorer | None = None, *, floor: float | None = None
+) -> tuple[pa.Table, int]:
     """Return the pairs worth a second look with their RIVALS, sorted, and how many candidate pairs there were.
 
-    `first` scores them; the model's own, if it is not said.
+    `first` scores them; the model's own, if it is not said. With `floor` the pairs leave that cannot reach this
+    probability at the second look, whoever their rivals are. They are rivals themselves, but nine in ten pairs need
+    not be compared again.
 
     Columns: lo, hi, first_score (of the first look), those of CONTEXT and of RIVALS.
     """
@@ -87,17 +92,38 @@ def look_first(candidates: Candidates, model: MatchModel, first: Scorer | None =
     score_pairs = model.first_look if first is None else first.score
 
     def score(batch: PairBatch) -> pa.Table:
-        found = score_pairs(model.measure(batch.compared, batch.context))
-        context = dict(zip(CONTEXT, batch.context.T, strict=True))
-        return _count_pairs({"lo": batch.lo, "hi": batch.hi, "first_score": found} | context, found >= FIRST_LOOK_FLOOR)
+        features = model.measure(batch.compared, batch.context)
+        found = score_pairs(features)
+        kept = found >= FIRST_LOOK_FLOOR
+        again = kept if floor is None else kept & (model.best_second_look(features, found) >= floor)
+        columns = {"lo": batch.lo, "hi": batch.hi, "first_score": found}
+        counted = _count_pairs(columns, kept)
+        return counted.append_column("context", _pack_rows(batch.context, again, np.append(again[kept], False)))
 
-    schema = ", ".join(["lo long, hi long, first_score double", *(f"{name} float" for name in CONTEXT)])
+    schema = "lo long, hi long, first_score double, context array<float>"
     pairs, count = _split_count(candidates.ask(Question(score, _keep, schema)))
     lo, hi, found = (pairs.column(name).to_numpy() for name in ("lo", "hi", "first_score"))
     rivals = measure_rivals(found, *find_rivals(lo, hi, found))
-    for name, column in zip(RIVALS, rivals.T, strict=True):
-        pairs = pairs.append_column(name, pa.array(column))
-    return pairs, count
+    again = pc.greater(pc.list_value_length(pairs.column("context")), 0).to_numpy()
+    chosen = pairs.filter(pa.array(again)).drop_columns(["context"])
+    for name, column in zip(CONTEXT, _unpack_rows(pairs.column("context")).T, strict=True):
+        chosen = chosen.append_column(name, pa.array(column))
+    for name, column in zip(RIVALS, rivals[again].T, strict=True):
+        chosen = chosen.append_column(name, pa.array(column))
+    return chosen, count
+
+
+def _pack_rows(rows: Feature, chosen: npt.NDArray[np.bool_], filled: npt.NDArray[np.bool_]) -> pa.ListArray:
+    """Return lists, where `filled` one of the `chosen` rows (in order), elsewhere an empty one."""
+    offsets = np.concatenate([[0], np.cumsum(filled)]) * rows.shape[1]
+    values = np.ascontiguousarray(rows[chosen], dtype=np.float32).ravel()
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
+
+
+def _unpack_rows(lists: pa.ChunkedArray) -> Feature:
+    """Return the lists that are not empty as rows (lists x CONTEXT)."""
+    values = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in lists.chunks]
+    return np.concatenate([np.zeros(0, dtype=np.float32), *values]).astype(np.float32).reshape(-1, len(CONTEXT))
 
 
 def look_again(candidates: Candidates, model: MatchModel, pairs: pa.Table) -> pa.Table:
@@ -119,7 +145,7 @@ def look_again(candidates: Candidates, model: MatchModel, pairs: pa.Table) -> pa
     return seen
 
 
-def _count_pairs(columns: dict[str, npt.NDArray[np.generic]], kept: npt.NDArray[np.bool_]) -> pa.Table:
+def _count_pairs(columns: Mapping[str, npt.NDArray[Any]], kept: npt.NDArray[np.bool_]) -> pa.Table:
     """Return the columns where `kept`, and a row of lo = -1 whose hi is the number of pairs.
 
     The count travels in a row of its own, which saves a second pass over all pairs.

@@ -60,3 +60,49 @@ def test_the_score_is_the_mean_of_the_trees() -> None:
     forest = grow_forest(features, is_match, seed=1, trees=12)
     np.testing.assert_allclose(forest.score(features), forest.score_trees(features).mean(axis=1), atol=1e-6)
     assert len(forest.score(features[:0])) == 0
+
+
+def walk(forest: Forest, row: npt.NDArray[np.float32], unknown: frozenset[int] = frozenset()) -> float:
+    """The plainest evaluation of one row: the largest leaf that can be reached in each tree."""
+
+    def reach(node: int) -> float:
+        left, right = int(forest.left[node]), int(forest.right[node])
+        if left == node:
+            return float(np.float32(forest.value[node]))
+        if int(forest.feature[node]) in unknown:
+            return max(reach(left), reach(right))
+        return reach(left if row[forest.feature[node]] <= forest.threshold[node] else right)
+
+    return float(np.mean([reach(int(root)) for root in forest.roots]))
+
+
+@pytest.mark.parametrize("rows", [1, 63, 64, 200])
+@pytest.mark.parametrize("unknown", [(), (0,), (0, 3, 5), tuple(range(8))])
+def test_a_bound_is_the_largest_score_that_unknown_features_leave_open(rows: int, unknown: tuple[int, ...]) -> None:
+    features, is_match = make_pairs(11)
+    forest = grow_forest(features[::2], is_match[::2], seed=2, trees=9)
+    fresh, _ = make_pairs(12, rows=rows)
+    fresh[0, :] = np.float32(forest.threshold[forest.roots[0]])
+    expected = [walk(forest, row, frozenset(unknown)) for row in fresh]
+    np.testing.assert_allclose(forest.bound(fresh, unknown), expected, rtol=1e-12)
+    if not unknown:
+        np.testing.assert_array_equal(forest.bound(fresh, ()), forest.score(fresh))
+
+
+def test_leaves_that_are_not_pure_count_by_their_share() -> None:
+    features, is_match = make_pairs(13)
+    coarse = (np.round(features * 3) / 3 * (np.arange(8) == 0)).astype(np.float32)
+    forest = grow_forest(coarse, is_match, seed=4, trees=15)
+    leaf = forest.left == np.arange(len(forest.left))
+    assert ((forest.value[leaf] > 0) & (forest.value[leaf] < 1)).any()
+    np.testing.assert_allclose(forest.score(coarse), [walk(forest, row) for row in coarse], rtol=1e-12)
+
+
+def test_a_node_with_two_parents_is_refused() -> None:
+    features, is_match = make_pairs(8)
+    table = grow_forest(features, is_match, seed=1, trees=3).to_arrow()
+    left, right = (table.column(name).to_numpy().copy() for name in ("left", "right"))
+    inner = np.flatnonzero(left != np.arange(len(left)))
+    right[inner[0]] = left[inner[0]]
+    with pytest.raises(ValueError, match="do not form trees"):
+        Forest.from_arrow(table.set_column(4, "right", pa.array(right)))

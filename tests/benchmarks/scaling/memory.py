@@ -1,0 +1,112 @@
+"""The memory of a Spark application by role: the JVM, the driver's Python, and the Python workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+LOOK_SECONDS = 1.0
+ROLES = ("jvm", "driver_python", "workers")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an application ended: its exit code (None: it was stopped), seconds, peak bytes by role.
+
+    `seconds` are by the clock, `cpu_seconds` those of all its processes at the last look, which other load on the
+    machine hardly changes. `peak["all"]` is the peak of the sum, `worker_processes` the most workers at a look.
+    """
+
+    code: int | None
+    why: str
+    seconds: float
+    cpu_seconds: float
+    peak: Mapping[str, int]
+    worker_processes: int
+
+
+@dataclass
+class _Peaks:
+    bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*ROLES, "all"), 0))
+    workers: int = 0
+    cpu: float = 0.0
+
+    def look(self, pid: int) -> int:
+        """Add a look at a process and its descendants; return the bytes that they hold now."""
+        held, workers, cpu = dict.fromkeys(ROLES, 0), 0, 0.0
+        for process in _list_family(pid):
+            role, size, seconds = _measure(process)
+            cpu += seconds
+            held[role] += size
+            workers += role == "workers"
+        total = sum(held.values())
+        for name, size in {**held, "all": total}.items():
+            self.bytes[name] = max(self.bytes[name], size)
+        self.workers, self.cpu = max(self.workers, workers), max(self.cpu, cpu)
+        return total
+
+
+def run_application(
+    command: Sequence[str], *, log: Path, variables: Mapping[str, str], seconds: float, memory: int
+) -> Ended:
+    """Run a command until it ends, or stop it after so many seconds or when it holds more than `memory` bytes.
+
+    What n processes share counts as an n-th in each. A peak between two looks, a second apart, is not seen.
+    """
+    begun, peaks, why = time.monotonic(), _Peaks(), ""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(variables), start_new_session=True
+        )
+    try:
+        while process.poll() is None and not why:
+            if peaks.look(process.pid) > memory:
+                why = "out of memory"
+            elif time.monotonic() - begun > seconds:
+                why = "timed out"
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_SECONDS)
+    finally:
+        _stop(process)
+    taken = round(time.monotonic() - begun, 1)
+    code = None if why else process.returncode
+    return Ended(code, why or "ended", taken, round(peaks.cpu, 1), peaks.bytes, peaks.workers)
+
+
+def _list_family(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        top = psutil.Process(pid)
+        return [top, *top.children(recursive=True)]
+    return []
+
+
+def _measure(process: psutil.Process) -> tuple[str, int, float]:
+    """Return a process's role, bytes, and CPU seconds with those of its children that have ended."""
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        words = process.cmdline()
+        name = Path(words[0]).name if words else ""
+        workers = any("pyspark.daemon" in word or "pyspark.worker" in word for word in words)
+        role = "jvm" if name.startswith("java") else "workers" if workers else "driver_python"
+        full = process.memory_full_info()
+        return role, int(getattr(full, "pss", full.rss)), sum(process.cpu_times()[:4])
+    return "driver_python", 0, 0.0
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    left = _list_family(process.pid)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for child in left:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.wait()
+    threading.Event().wait(0.1)
