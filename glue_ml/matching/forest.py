@@ -63,6 +63,16 @@ class Forest:
         """Return the largest score that a row may have, whatever the features at the positions `unknown` are."""
         return self._mean(features, frozenset(unknown))
 
+    def take(self, trees: int) -> Self:
+        """Return the forest of the first `trees`, or of all where there are no more."""
+        if trees >= len(self.roots):
+            return self
+        end = slice(int(self.roots[trees]))
+        return type(self)(
+            self.roots[:trees], self.feature[end], self.threshold[end], self.left[end], self.right[end],
+            self.value[end], self.depth,
+        )  # fmt: skip
+
     def _mean(self, features: Features, unknown: frozenset[int]) -> npt.NDArray[np.float64]:
         scores = np.empty(len(features), dtype=np.float64)
         for start in range(0, len(features), BLOCK):

@@ -9,7 +9,7 @@ The halves tell the exponent b, and the F1 that the model has reached the error 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -119,7 +119,7 @@ def _score_whole(features: Feature, folds: FoldForests) -> Scores:
     for number, forest in enumerate(folds.forests):
         held = folds.fold == number
         if forest is not None and held.any():
-            score[held] = replace(forest, roots=forest.roots[:CURVE_TREES]).score(features[held])
+            score[held] = forest.take(CURVE_TREES).score(features[held])
     return score
 
 

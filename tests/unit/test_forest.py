@@ -106,3 +106,11 @@ def test_a_node_with_two_parents_is_refused() -> None:
     right[inner[0]] = left[inner[0]]
     with pytest.raises(ValueError, match="do not form trees"):
         Forest.from_arrow(table.set_column(4, "right", pa.array(right)))
+
+
+def test_the_first_trees_of_a_forest_score_as_they_did_in_it() -> None:
+    rng = np.random.default_rng(2)
+    features = rng.random((300, 4)).astype(np.float32)
+    forest = grow_forest(features, features[:, 0] + features[:, 1] > 1, seed=0, trees=12)
+    np.testing.assert_array_equal(forest.take(5).score_trees(features), forest.score_trees(features)[:, :5])
+    assert forest.take(12) is forest
