@@ -3,12 +3,14 @@
 A row is worth most as one end of an uncertain pair, so a set of about ten rows is made of several small uncertain
 neighbourhoods. Most are chosen where the committee disagrees, some where only one blocking view or only one of the two
 models (learned, unsupervised) proposes the pair, some at random over the range of scores, so that quality can be
-estimated without bias. A record that was labelled before is not asked about again.
+estimated without bias. The random ones stand in sets of their own, which are known by their names. A record that was
+labelled before is not asked about again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +25,8 @@ NEIGHBOURHOOD_ROWS = 3
 COVERAGE_SHARE = 0.2
 RANDOM_SHARE = 0.1
 STRATA = 10
+RANDOM_PREFIX = "random-"
+_RANDOM_NAME = re.compile(RANDOM_PREFIX + r"[0-9a-f]{16}(~[0-9]+)?")  # with what an import adds to a name that is taken
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,21 @@ class PairPool:
     kind: Rows
 
 
-def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: int) -> list[list[int]]:
-    """Return disjoint groups of 2 or 3 rows, about `rows` in all, none of them `excluded`.
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """Disjoint groups of rows: 2 or 3 that are worth asking about, and pairs that were drawn at random."""
+
+    telling: list[list[int]]
+    random: list[list[int]]
+
+    @property
+    def groups(self) -> list[list[int]]:
+        """All groups, the most telling first."""
+        return self.telling + self.random
+
+
+def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: int) -> Neighbourhoods:
+    """Return disjoint groups of rows, about `rows` in all, none of them `excluded`.
 
     Deterministic in its arguments; the order of the pool does not matter.
     """
@@ -50,9 +67,11 @@ def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: in
     uncertain = rows - round(rows * COVERAGE_SHARE) - round(rows * RANDOM_SHARE)
     picker.pick(_take_turns(-pool.disagreement, pool.kind), until=uncertain, extend=True)
     picker.pick(_take_turns(-pool.coverage, pool.kind), until=rows - round(rows * RANDOM_SHARE), extend=False)
+    telling = len(picker.groups)
     picker.pick(_stratified_order(pool.probability, rng), until=rows, extend=False)
-    picker.fill(rows)
-    return picker.groups
+    # a random pair stays one: a third row would bring pairs that were not drawn
+    picker.fill(rows, groups=picker.groups[:telling] or picker.groups)
+    return Neighbourhoods(picker.groups[:telling], picker.groups[telling:])
 
 
 def _sorted_pool(pool: PairPool, excluded: Rows) -> PairPool:
@@ -107,9 +126,9 @@ class _Picker:
                 self.used.update(group)
                 self.groups.append(group)
 
-    def fill(self, rows: int) -> None:
+    def fill(self, rows: int, *, groups: Sequence[list[int]]) -> None:
         """Add rivals to pairs until there are `rows`: groups of three may have left room for less than a pair."""
-        for group in self.groups:
+        for group in groups:
             if len(self.used) >= rows:
                 return
             if len(group) == 2:
@@ -129,6 +148,21 @@ class _Picker:
         return [row for _, row in sorted(rivals)[: NEIGHBOURHOOD_ROWS - 2]]
 
 
+def deal_marked_sets(chosen: Neighbourhoods, *, rows: int, seed: int) -> list[tuple[list[int], bool]]:
+    """Deal neighbourhoods of about `rows` rows into sets of about SET_ROWS; say of each whether it was drawn at random.
+
+    Where all that there is makes one set, it is one set, which nobody can then call random.
+    """
+    wanted = max(1, round(rows / SET_ROWS))
+    if wanted == 1:
+        return [(members, False) for members in deal_sets(chosen.groups, sets=1, seed=seed)]
+    own = max(1, round(wanted * RANDOM_SHARE)) if chosen.random else 0
+    telling = deal_sets(chosen.telling, sets=wanted - own, seed=seed)
+    return [(members, False) for members in telling] + [
+        (members, True) for members in deal_sets(chosen.random, sets=max(own, 1), seed=seed)
+    ]
+
+
 def deal_sets(groups: Sequence[Sequence[int]], *, sets: int, seed: int) -> list[list[int]]:
     """Deal neighbourhoods into `sets` lists of rows of nearly equal size; a neighbourhood's rows stay together."""
     if not groups:
@@ -141,7 +175,16 @@ def deal_sets(groups: Sequence[Sequence[int]], *, sets: int, seed: int) -> list[
     return dealt
 
 
-def name_set(keys: Sequence[str]) -> str:
-    """Name a set by its members, so that the same set has the same name in every run."""
-    digest = hashlib.sha256("\x1f".join(sorted(keys)).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()[:16]
+def name_set(keys: Sequence[str], *, is_random: bool = False) -> str:
+    """Name a set by its members, so that the same set has the same name in every run.
+
+    The name of a random set says so: it is all that comes back with the labels. Who takes rows out of the set or
+    changes their order takes nothing from that.
+    """
+    digest = hashlib.sha256("\x1f".join(sorted(keys)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{RANDOM_PREFIX}{digest}" if is_random else digest
+
+
+def is_random_set(name: str) -> bool:
+    """Say whether `name_set` named a set whose proposed pairs were drawn at random over the range of scores."""
+    return _RANDOM_NAME.fullmatch(name) is not None

@@ -13,7 +13,16 @@ from glue_ml.domain.labels import LabeledPair, LabeledRow, labeled_pairs
 from glue_ml.errors import LabelError, NotReadyError
 from glue_ml.matching.blocking import CONTEXT, BlockingBudget, CandidateLists, list_candidates, look_up_context
 from glue_ml.matching.comparison import Feature, compare
-from glue_ml.matching.evaluation import HeldOut, area_under_precision_recall, evaluate_scores
+from glue_ml.matching.estimation import (
+    Population,
+    Sample,
+    Unproposed,
+    estimate_coverage,
+    estimate_quality,
+    find_unproposed,
+)
+from glue_ml.matching.evaluation import HeldOut, Quality, area_under_precision_recall, evaluate_scores
+from glue_ml.matching.labeling import is_random_set
 from glue_ml.matching.learning import (
     FoldForests,
     Scorer,
@@ -24,6 +33,7 @@ from glue_ml.matching.learning import (
 )
 from glue_ml.matching.model import Learned, MatchModel
 from glue_ml.matching.pipeline import Candidates
+from glue_ml.matching.population import count_scores, count_second_scores
 from glue_ml.matching.records import Records, could_be_source
 from glue_ml.matching.rivals import find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
@@ -102,6 +112,12 @@ class Lesson:
     features: Feature
     listed: Flags
 
+    @property
+    def drawn(self) -> Flags:
+        """Which pairs are a random sample of the proposed ones."""
+        in_random_set: Flags = np.array([is_random_set(name) for name in self.pairs.sets], dtype=bool)
+        return self.listed & in_random_set
+
     def select(self, kept: Flags) -> Lesson:
         """Return the lesson of some of the pairs."""
         return Lesson(self.pairs.select(kept), self.features[kept], self.listed[kept])
@@ -121,7 +137,8 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     fold = assign_folds(lesson.pairs.sets, seed=seed)
     plain, plain_folds = _teach(lesson, lesson.features[:, : -len(CONTEXT)], fold, seed=seed, on=None)
     context, context_folds = _teach(lesson, lesson.features, fold, seed=seed, on=lesson.listed)
-    rivals = measure_labeled_rivals(look_first(candidates, model, context)[0], lesson.pairs, context_folds.score)
+    seen, proposed = look_first(candidates, model, context)
+    rivals = measure_labeled_rivals(seen, lesson.pairs, context_folds.score)
     second, second_folds = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
     prefers_context = _quality(lesson, second_folds) >= _quality(lesson, plain_folds)
     chosen = (
@@ -132,15 +149,45 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     folds = context_folds if prefers_context else plain_folds
     used = lesson.features if prefers_context else lesson.features[:, : -len(CONTEXT)]
     names = model.features[: used.shape[1]]
+    scorer, folded = (second, second_folds) if prefers_context else (plain, plain_folds)
+    population = (
+        count_second_scores(candidates, model, second, seen, pairs=proposed)
+        if prefers_context
+        else count_scores(candidates, model, plain, pairs=proposed)
+    )
+    unproposed = sort_out_unproposed(whole, probability, threshold=model.threshold)
     evaluation = evaluate_scores(
         pairs.is_match,
         probability,
         threshold=model.threshold,
         column_importances=measure_column_importances(used, names, lesson.pairs.is_match, folds, seed=seed),
-        candidate_recall=measure_candidate_recall(lists, pairs),
+        candidate_recall=estimate_coverage(unproposed),
+        quality=estimate_table(model, lesson, folded.score, scorer, population, unproposed),
     )
     held_out = hold_out(records, pairs, probability)
     return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out)
+
+
+def estimate_table(
+    model: MatchModel, lesson: Lesson, score: Scores, scorer: Scorer, population: Population, unproposed: Unproposed
+) -> Quality | None:
+    """Estimate the quality on all pairs from out-of-fold scores; None where blocking proposes no labelled pair."""
+    if not lesson.listed.any():
+        return None
+    sample = Sample(score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets).select(lesson.listed)
+    return estimate_quality(
+        sample, population, unproposed, scorer.calibration, threshold=model.threshold, seed=model.settings.seed
+    )
+
+
+def sort_out_unproposed(lesson: Lesson, probability: Scores, *, threshold: float) -> Unproposed:
+    """Return the labelled matches that tell what blocking misses, the likeliest being taken for chosen."""
+    pairs, matches = lesson.pairs, np.flatnonzero(lesson.pairs.is_match)
+    order = matches[np.argsort(-probability[matches], kind="stable")]
+    sets = [pairs.sets[i] for i in order.tolist()]
+    implied = order[find_unproposed(pairs.left[order], pairs.right[order], sets, lesson.listed[order])]
+    names = tuple(pairs.sets[i] for i in implied.tolist())
+    return Unproposed(names, lesson.listed[implied], probability[implied] >= threshold)
 
 
 def hold_out(records: Records, pairs: TrainingPairs, probability: Scores) -> HeldOut:
@@ -181,7 +228,11 @@ def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flag
     is_match = lesson.pairs.is_match
     folds = grow_fold_forests(features, is_match, fold, seed=seed)
     columns = np.arange(features.shape[1])
-    return fit_scorer(features, columns, is_match, folds, seed=seed, calibrated_on=on), folds
+    scorer = fit_scorer(
+        features, columns, is_match, folds,
+        seed=seed, sets=lesson.pairs.sets, drawn=lesson.drawn, calibrated_on=on,
+    )  # fmt: skip
+    return scorer, folds
 
 
 def measure_labeled_rivals(seen: pa.Table, pairs: TrainingPairs, score: Scores) -> Feature:
@@ -204,11 +255,3 @@ def measure_labeled_rivals(seen: pa.Table, pairs: TrainingPairs, score: Scores) 
 def _quality(lesson: Lesson, folds: FoldForests) -> float:
     """The area under the precision-recall curve over the pairs that blocking proposes."""
     return area_under_precision_recall(lesson.pairs.is_match[lesson.listed], folds.score[lesson.listed])
-
-
-def measure_candidate_recall(lists: CandidateLists, pairs: TrainingPairs) -> float:
-    """Return the share of labelled matches that blocking proposes from either side: what no model can win back."""
-    width = np.int64(1 + max(lists.other.max(initial=0), pairs.left.max(initial=0), pairs.right.max(initial=0)))
-    proposed = lists.row * width + lists.other
-    found = np.isin(pairs.left * width + pairs.right, proposed) | np.isin(pairs.right * width + pairs.left, proposed)
-    return float(found[pairs.is_match].mean())

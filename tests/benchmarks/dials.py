@@ -27,7 +27,7 @@ import pyarrow as pa
 from glue_ml.domain.labels import LabeledRow
 from glue_ml.matching.blocking import build_index, choose_budget
 from glue_ml.matching.clustering import cluster
-from glue_ml.matching.labeling import choose_neighbourhoods, deal_sets, name_set
+from glue_ml.matching.labeling import choose_neighbourhoods, deal_marked_sets, name_set
 from glue_ml.matching.model import MatchModel, Settings
 from glue_ml.matching.pipeline import Blocked, DriverCandidates
 from glue_ml.matching.records import Records, prepare_records
@@ -37,7 +37,6 @@ from glue_ml.matching.unsupervised import fit_unsupervised
 from tests.benchmarks.quality import CROSS, measure, read_truth
 
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
-SET_ROWS = 10
 
 Rows = npt.NDArray[np.int64]
 
@@ -102,22 +101,38 @@ def turn_accuracy(bench: Bench) -> Iterator[dict[str, Any]]:
 
 def teach(bench: Bench, rows: int, seed: int) -> tuple[MatchModel, DriverCandidates]:
     """Return a model of about `rows` labelled rows, bought in labelling sets of a hundred, and its candidates."""
+    (taught,) = teach_in_steps(bench, [rows], seed)
+    return taught
+
+
+def teach_in_steps(bench: Bench, budgets: list[int], seed: int) -> Iterator[tuple[MatchModel, DriverCandidates]]:
+    """Yield what `teach` returns at each number of rows, rising; labels are kept from one to the next."""
     candidates = bench.open(0.5)
     start = fit_unsupervised(bench.records, count_candidate_patterns(candidates), seed=seed)
     base = model = MatchModel(Settings("rec_id", seed=seed), bench.records.profiles, start)
     labels: list[LabeledRow] = []
-    while len(labels) < rows:
-        pool, known = score_pool(candidates, model), bench.records.find_rows([row.key for row in labels])
-        groups = choose_neighbourhoods(pool, rows=min(100, rows - len(labels)), excluded=known, seed=len(labels))
-        if not groups:
-            break
-        for members in deal_sets(groups, sets=max(1, rows // SET_ROWS), seed=len(labels)):
-            keys = [bench.records.keys[row].as_py() for row in members]
-            labels += [LabeledRow(name_set(keys), bench.entity[key], key) for key in keys]
-        source = find_source_column(bench.records, locate_pairs(bench.records, labels))
-        candidates = bench.open(0.5, source)
-        model = base.with_learned(learn(base, candidates, labels, source=source))
-    return model, candidates
+    for rows in budgets:
+        while len(labels) < rows:
+            bought = _buy_labels(bench, candidates, model, labels, min(100, rows - len(labels)))
+            if not bought:
+                break
+            labels += bought
+            source = find_source_column(bench.records, locate_pairs(bench.records, labels))
+            candidates = bench.open(0.5, source)
+            model = base.with_learned(learn(base, candidates, labels, source=source))
+        yield model, candidates
+
+
+def _buy_labels(
+    bench: Bench, candidates: DriverCandidates, model: MatchModel, labels: list[LabeledRow], rows: int
+) -> list[LabeledRow]:
+    pool, known = score_pool(candidates, model), bench.records.find_rows([row.key for row in labels])
+    chosen = choose_neighbourhoods(pool, rows=rows, excluded=known, seed=len(labels))
+    bought = []
+    for members, is_random in deal_marked_sets(chosen, rows=rows, seed=len(labels)):
+        keys = [bench.records.keys[row].as_py() for row in members]
+        bought += [LabeledRow(name_set(keys, is_random=is_random), bench.entity[key], key) for key in keys]
+    return bought
 
 
 def turn_precision(bench: Bench, rows: int, seed: int) -> Iterator[dict[str, Any]]:
