@@ -7,12 +7,13 @@ in survey sampling with a model-assisted estimator (Särndal, Swensson and Wretm
 and Rubinstein 2017): the expected matches are the sum of the probabilities of *all* candidate pairs, and the labels say
 what probability a score stands for.
 
-A probability is `expit(intercept + slope * log-odds of the score)`. At the middle of the scale hard pairs are like all
-others, so every labelled pair speaks on the intercept. On the slope over all candidate pairs only pairs that were drawn
-at random speak (labeling.is_random_set). There are few of them, so they correct a prior of 2: the votes of a forest are
-known to be too timid (Niculescu-Mizil and Caruana 2005), and on public sets with truth the slope was mostly between 1.3
-and 3.4, the steeper the fewer the labels. The pairs chosen for their doubt have a slope of their own. Labels of other
-people, whose sets nobody has marked, leave the slope at the prior, and the interval as wide.
+The log-odds of a match are a slope times how far those of the score are from the middle, where a pair is as likely a
+match as not. At the middle hard pairs are like all others, so every labelled pair speaks on where it is. On the slope
+over all candidate pairs only pairs speak that were drawn at random (labeling.is_drawn). There are few of them, so
+they correct a prior of 2: the votes of a forest are known to be too timid (Niculescu-Mizil and Caruana 2005), and on
+public sets with truth the slope was mostly between 1.3 and 3.4, the steeper the fewer the labels. The pairs chosen for
+their doubt have a slope of their own. Labels of other people, whose sets nobody has marked, leave the slope at the
+prior, and the interval as wide.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ SLOPE_FACTOR = (
     0.4  #: Standard deviation of the logarithm of the slope that an interval allows for; more with few pairs.
 )
 GROUPING = 0.5  #: The same of the errors: pairs are decided by their groups, which mends or makes some.
+MOST_SHIFT = 2.0  #: So far from 0.5, in log-odds, a score may be as likely a match as not.
 LEAST_SLOPE, GREATEST_SLOPE = 0.3, 10.0
 _DOUBT = 10.0  # how much faster than the slope the doubt about it grows where labels are few
 _NEWTON_STEPS = 15
@@ -226,18 +228,30 @@ def _number(sets: Sequence[str], names: Sequence[str]) -> Rows:
 
 
 def _fit(cells: _Cells, weight: Scores, prior: Scores) -> Scores:
-    """Return intercept and slope (fits x 2) by Newton's method; `weight`: fits x cells, `prior`: fits x 3."""
-    design = np.stack(
-        [np.ones(len(cells.log_odds)), cells.log_odds * cells.is_random, cells.log_odds * ~cells.is_random]
-    )
-    found, precision = prior.copy(), 1.0 / np.square(PRIOR_SPREAD)
+    """Return intercept and slope (fits x 2) over all candidate pairs; `weight`: fits x cells, `prior`: fits x 3.
+
+    First where a labelled pair is as likely a match as not, then how steeply the probability rises from there.
+    """
+    both = np.stack([np.ones(len(cells.log_odds)), cells.log_odds])
+    asked = _climb(both, cells.is_match, weight, prior[:, [0, 2]], np.array(PRIOR_SPREAD)[[0, 2]])
+    middle = np.clip(-asked[:, 0] / np.maximum(asked[:, 1], LEAST_SLOPE), -MOST_SHIFT, MOST_SHIFT)
+    rise = (cells.log_odds - middle[:, None])[:, None, :]
+    slope = _climb(rise, cells.is_match, weight * cells.is_random, prior[:, [1]], np.array(PRIOR_SPREAD)[[1]])[:, 0]
+    slope = np.clip(slope, LEAST_SLOPE, GREATEST_SLOPE)
+    return np.stack([-slope * middle, slope], axis=-1)
+
+
+def _climb(design: Scores, is_match: Flags, weight: Scores, prior: Scores, spread: Scores) -> Scores:
+    """Return logistic coefficients (fits x k) by Newton's method; `design`: fits x k x cells, or the same for all."""
+    design = np.broadcast_to(design, (len(prior), *design.shape[-2:]))
+    found, precision = prior.copy(), 1.0 / np.square(spread)
     for _ in range(_NEWTON_STEPS):
-        probability = expit(found @ design)
-        slope = (weight * (probability - cells.is_match)) @ design.T + (found - prior) * precision
-        curvature = np.einsum("fc,ic,jc->fij", weight * probability * (1.0 - probability), design, design)
+        probability = expit(np.einsum("fk,fkc->fc", found, design))
+        slope = np.einsum("fc,fkc->fk", weight * (probability - is_match), design) + (found - prior) * precision
+        curvature = np.einsum("fc,fic,fjc->fij", weight * probability * (1.0 - probability), design, design)
         step = np.linalg.solve(curvature + np.diag(precision), slope[..., None])[..., 0]
         found -= np.clip(step, -1.0, 1.0)
-    return np.stack([found[:, 0], np.clip(found[:, 1], LEAST_SLOPE, GREATEST_SLOPE)], axis=-1)
+    return found
 
 
 def _bootstrap_coverage(unproposed: Unproposed, names: Sequence[str], weight: Scores | None) -> tuple[Scores, Scores]:

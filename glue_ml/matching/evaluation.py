@@ -113,6 +113,17 @@ class Evaluation:
         return cls(**{**members, "column_importances": importances, **pairs})
 
 
+def tell_quality(evaluation: Evaluation) -> tuple[str, ...]:
+    """Return precision, recall and F1 as sentences, with their intervals where there are such."""
+    told = (("Precision", "precision"), ("Recall", "recall"), ("F1, the best over all thresholds,", "f1"))
+    sentences = []
+    for name, member in told:
+        interval: Interval | None = getattr(evaluation, f"{member}_interval")
+        between = "" if interval is None else f" (90 % interval {interval[0]:.4f} to {interval[1]:.4f})"
+        sentences.append(f"{name} is {getattr(evaluation, member):.4f}{between}.")
+    return tuple(sentences)
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """The labelled pairs by the keys of their rows, and what each was given by a forest that did not see its set."""

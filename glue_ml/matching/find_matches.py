@@ -22,7 +22,7 @@ from glue_ml.matching.comparison import FeatureName
 from glue_ml.matching.evaluation import Evaluation
 from glue_ml.matching.explained_links import as_row_pairs, choose_links, explain_links
 from glue_ml.matching.explanation import Explanation, explain_pairs, show_values
-from glue_ml.matching.labeling import choose_neighbourhoods, deal_marked_sets, name_set
+from glue_ml.matching.labeling import SET_ROWS, choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
 from glue_ml.matching.pipeline import Blocked, Candidates, choose_plan, open_candidates
 from glue_ml.matching.profile import ColumnProfile
@@ -282,8 +282,8 @@ class FindMatchesModel:
             labels = () if self.model_.learned is None else self.model_.learned.labels
             known = records.find_rows([row.key for row in labels])
             chosen = choose_neighbourhoods(pool, rows=rows, excluded=known[known >= 0], seed=seed)
-            sets = deal_marked_sets(chosen, rows=rows, seed=seed)
-            return lay_out_sets(df, _name_sets(records, sets), primary_key=self.settings.primary_key)
+            sets = deal_sets(chosen.groups, sets=max(1, round(rows / SET_ROWS)), seed=seed)
+            return lay_out_sets(df, _name_sets(records, sets, chosen.drawn), primary_key=self.settings.primary_key)
 
     def save(self, uri: str) -> None:
         """Write the model below `uri` (a folder; local or S3) as JSON and Parquet."""
@@ -370,8 +370,11 @@ def _count_groups(clustering: Clustering) -> dict[str, int]:
     }
 
 
-def _name_sets(records: Records, sets: Sequence[tuple[Sequence[int], bool]]) -> list[tuple[str, list[str]]]:
-    """Return the sets as keys, in the order of their names."""
+def _name_sets(
+    records: Records, sets: Sequence[Sequence[int]], drawn: Sequence[tuple[int, int]]
+) -> list[tuple[str, list[str]]]:
+    """Return the sets as keys, in the order of their names; `drawn` are the pairs drawn at random."""
     keys = records.keys.to_pylist()
-    members = [([keys[row] for row in rows], is_random) for rows, is_random in sets]
-    return sorted((name_set(named, is_random=is_random), named) for named, is_random in members)
+    members = [[keys[row] for row in rows] for rows in sets]
+    pairs = [(keys[one], keys[other]) for one, other in drawn]
+    return sorted((name_set(named, pairs), named) for named in members)

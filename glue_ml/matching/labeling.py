@@ -3,15 +3,15 @@
 A row is worth most as one end of an uncertain pair, so a set of about ten rows is made of several small uncertain
 neighbourhoods. Most are chosen where the committee disagrees, some where only one blocking view or only one of the two
 models (learned, unsupervised) proposes the pair, some at random over the range of scores, so that quality can be
-estimated without bias. The random ones stand in sets of their own, which are known by their names. A record that was
-labelled before is not asked about again.
+estimated without bias. The name of a set tells which of its pairs are the random ones. A record that was labelled
+before is not asked about again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,7 @@ NEIGHBOURHOOD_ROWS = 3
 COVERAGE_SHARE = 0.2
 RANDOM_SHARE = 0.1
 STRATA = 10
-RANDOM_PREFIX = "random-"
-_RANDOM_NAME = re.compile(RANDOM_PREFIX + r"[0-9a-f]{16}(~[0-9]+)?")  # with what an import adds to a name that is taken
+_MARKED_NAME = re.compile(r"[0-9a-f]{16}((?:-r[0-9a-f]{8})+)(~[0-9]+)?")  # ~2: added where a name is taken already
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,10 @@ class PairPool:
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Disjoint groups of rows: 2 or 3 that are worth asking about, and pairs that were drawn at random."""
+    """Disjoint groups of 2 or 3 rows to ask about, and the pairs among them that were drawn at random."""
 
-    telling: list[list[int]]
-    random: list[list[int]]
-
-    @property
-    def groups(self) -> list[list[int]]:
-        """All groups, the most telling first."""
-        return self.telling + self.random
+    groups: list[list[int]]
+    drawn: list[tuple[int, int]]
 
 
 def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: int) -> Neighbourhoods:
@@ -69,9 +63,9 @@ def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: in
     picker.pick(_take_turns(-pool.coverage, pool.kind), until=rows - round(rows * RANDOM_SHARE), extend=False)
     telling = len(picker.groups)
     picker.pick(_stratified_order(pool.probability, rng), until=rows, extend=False)
-    # a random pair stays one: a third row would bring pairs that were not drawn
-    picker.fill(rows, groups=picker.groups[:telling] or picker.groups)
-    return Neighbourhoods(picker.groups[:telling], picker.groups[telling:])
+    drawn = [(group[0], group[1]) for group in picker.groups[telling:]]
+    picker.fill(rows)
+    return Neighbourhoods(picker.groups, drawn)
 
 
 def _sorted_pool(pool: PairPool, excluded: Rows) -> PairPool:
@@ -126,9 +120,9 @@ class _Picker:
                 self.used.update(group)
                 self.groups.append(group)
 
-    def fill(self, rows: int, *, groups: Sequence[list[int]]) -> None:
+    def fill(self, rows: int) -> None:
         """Add rivals to pairs until there are `rows`: groups of three may have left room for less than a pair."""
-        for group in groups:
+        for group in self.groups:
             if len(self.used) >= rows:
                 return
             if len(group) == 2:
@@ -148,21 +142,6 @@ class _Picker:
         return [row for _, row in sorted(rivals)[: NEIGHBOURHOOD_ROWS - 2]]
 
 
-def deal_marked_sets(chosen: Neighbourhoods, *, rows: int, seed: int) -> list[tuple[list[int], bool]]:
-    """Deal neighbourhoods of about `rows` rows into sets of about SET_ROWS; say of each whether it was drawn at random.
-
-    Where all that there is makes one set, it is one set, which nobody can then call random.
-    """
-    wanted = max(1, round(rows / SET_ROWS))
-    if wanted == 1:
-        return [(members, False) for members in deal_sets(chosen.groups, sets=1, seed=seed)]
-    own = max(1, round(wanted * RANDOM_SHARE)) if chosen.random else 0
-    telling = deal_sets(chosen.telling, sets=wanted - own, seed=seed)
-    return [(members, False) for members in telling] + [
-        (members, True) for members in deal_sets(chosen.random, sets=max(own, 1), seed=seed)
-    ]
-
-
 def deal_sets(groups: Sequence[Sequence[int]], *, sets: int, seed: int) -> list[list[int]]:
     """Deal neighbourhoods into `sets` lists of rows of nearly equal size; a neighbourhood's rows stay together."""
     if not groups:
@@ -175,16 +154,22 @@ def deal_sets(groups: Sequence[Sequence[int]], *, sets: int, seed: int) -> list[
     return dealt
 
 
-def name_set(keys: Sequence[str], *, is_random: bool = False) -> str:
+def name_set(keys: Sequence[str], drawn: Iterable[tuple[str, str]] = ()) -> str:
     """Name a set by its members, so that the same set has the same name in every run.
 
-    The name of a random set says so: it is all that comes back with the labels. Who takes rows out of the set or
-    changes their order takes nothing from that.
+    `drawn`: pairs of keys that were drawn at random; those within the set are marked in its name. The name is all that
+    comes back with the labels: who reorders the rows, takes some out or adds some leaves the marks valid.
     """
-    digest = hashlib.sha256("\x1f".join(sorted(keys)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{RANDOM_PREFIX}{digest}" if is_random else digest
+    members = set(keys)
+    marks = sorted(f"-r{_hash(pair)[:8]}" for pair in drawn if members.issuperset(pair))
+    return "".join([_hash(keys)[:16], *marks])
 
 
-def is_random_set(name: str) -> bool:
-    """Say whether `name_set` named a set whose proposed pairs were drawn at random over the range of scores."""
-    return _RANDOM_NAME.fullmatch(name) is not None
+def is_drawn(name: str, a: str, b: str) -> bool:
+    """Say whether the name of a set marks the pair of the keys `a` and `b` as drawn at random."""
+    marked = _MARKED_NAME.fullmatch(name)
+    return marked is not None and f"-r{_hash((a, b))[:8]}" in marked[1]
+
+
+def _hash(keys: Sequence[str]) -> str:
+    return hashlib.sha256("\x1f".join(sorted(keys)).encode("utf-8", "surrogatepass")).hexdigest()

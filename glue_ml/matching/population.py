@@ -18,8 +18,19 @@ SAMPLED_PAIRS = 30_000  #: Of more pairs a sample is scored: so many tell the sh
 Feature = npt.NDArray[np.float32]
 
 
-def count_scores(candidates: Candidates, model: MatchModel, scorer: Scorer, *, pairs: int) -> Population:
-    """Count the candidate pairs, of which there are `pairs`, by their score from a scorer of the pair alone."""
+def count_scores(
+    candidates: Candidates, model: MatchModel, scorer: Scorer, *, pairs: int, seen: pa.Table | None
+) -> Population:
+    """Count the candidate pairs, of which there are `pairs`, by their score from `scorer`.
+
+    `seen`: what `look_first` found, where the scorer is that of the second look.
+    """
+    if seen is None:
+        return _count_once(candidates, model, scorer, pairs=pairs)
+    return _count_again(candidates, model, scorer, seen, pairs=pairs)
+
+
+def _count_once(candidates: Candidates, model: MatchModel, scorer: Scorer, *, pairs: int) -> Population:
     share = min(1.0, SAMPLED_PAIRS / max(pairs, 1))
 
     def score(batch: PairBatch) -> pa.Table:
@@ -32,13 +43,10 @@ def count_scores(candidates: Candidates, model: MatchModel, scorer: Scorer, *, p
     return _read(candidates.ask(Question(score, _sum, "bin long, pairs long")), pairs=pairs)
 
 
-def count_second_scores(
+def _count_again(
     candidates: Candidates, model: MatchModel, scorer: Scorer, seen: pa.Table, *, pairs: int
 ) -> Population:
-    """Count the candidate pairs by their score at the second look: `seen` is what `look_first` found.
-
-    Those that are not looked at again count with half the score that would have brought them here.
-    """
+    """Count those that are not looked at again with half the score that would have brought them here."""
 
     def score(batch: PairBatch) -> pa.Table:
         assert batch.rivals is not None

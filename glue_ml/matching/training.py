@@ -22,7 +22,7 @@ from glue_ml.matching.estimation import (
     find_unproposed,
 )
 from glue_ml.matching.evaluation import HeldOut, Quality, area_under_precision_recall, evaluate_scores
-from glue_ml.matching.labeling import is_random_set
+from glue_ml.matching.labeling import is_drawn
 from glue_ml.matching.learning import (
     FoldForests,
     Scorer,
@@ -33,7 +33,7 @@ from glue_ml.matching.learning import (
 )
 from glue_ml.matching.model import Learned, MatchModel
 from glue_ml.matching.pipeline import Candidates
-from glue_ml.matching.population import count_scores, count_second_scores
+from glue_ml.matching.population import count_scores
 from glue_ml.matching.records import Records, could_be_source
 from glue_ml.matching.rivals import find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
@@ -106,21 +106,19 @@ def find_source_column(records: Records, pairs: TrainingPairs) -> str | None:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What there is to learn from: labelled pairs, their features, and which of them blocking proposes (`listed`)."""
+    """What there is to learn from: labelled pairs and their features.
+
+    `listed`: which of them blocking proposes; `drawn`: which of these were drawn at random.
+    """
 
     pairs: TrainingPairs
     features: Feature
     listed: Flags
-
-    @property
-    def drawn(self) -> Flags:
-        """Which pairs are a random sample of the proposed ones."""
-        in_random_set: Flags = np.array([is_random_set(name) for name in self.pairs.sets], dtype=bool)
-        return self.listed & in_random_set
+    drawn: Flags
 
     def select(self, kept: Flags) -> Lesson:
         """Return the lesson of some of the pairs."""
-        return Lesson(self.pairs.select(kept), self.features[kept], self.listed[kept])
+        return Lesson(self.pairs.select(kept), self.features[kept], self.listed[kept], self.drawn[kept])
 
 
 def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow], *, source: str | None) -> Learned:
@@ -141,20 +139,16 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     rivals = measure_labeled_rivals(seen, lesson.pairs, context_folds.score)
     second, second_folds = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
     prefers_context = _quality(lesson, second_folds) >= _quality(lesson, plain_folds)
-    chosen = (
-        second.calibration.apply(second_folds.score) if prefers_context else plain.calibration.apply(plain_folds.score)
-    )
+    scorer, scored = (second, second_folds.score) if prefers_context else (plain, plain_folds.score)
     probability = plain.probability(whole.features)
-    probability[kept] = np.where(lesson.listed, chosen, plain.calibration.apply(plain_folds.score))
+    probability[kept] = np.where(
+        lesson.listed, scorer.calibration.apply(scored), plain.calibration.apply(plain_folds.score)
+    )
     folds = context_folds if prefers_context else plain_folds
     used = lesson.features if prefers_context else lesson.features[:, : -len(CONTEXT)]
     names = model.features[: used.shape[1]]
-    scorer, folded = (second, second_folds) if prefers_context else (plain, plain_folds)
-    population = (
-        count_second_scores(candidates, model, second, seen, pairs=proposed)
-        if prefers_context
-        else count_scores(candidates, model, plain, pairs=proposed)
-    )
+    again = seen if prefers_context else None
+    population = count_scores(candidates, model, scorer, pairs=proposed, seen=again)
     unproposed = sort_out_unproposed(whole, probability, threshold=model.threshold)
     evaluation = evaluate_scores(
         pairs.is_match,
@@ -162,7 +156,7 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
         threshold=model.threshold,
         column_importances=measure_column_importances(used, names, lesson.pairs.is_match, folds, seed=seed),
         candidate_recall=estimate_coverage(unproposed),
-        quality=estimate_table(model, lesson, folded.score, scorer, population, unproposed),
+        quality=estimate_table(model, lesson, scored, scorer, population, unproposed),
     )
     held_out = hold_out(records, pairs, probability)
     return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out)
@@ -208,7 +202,14 @@ def prepare_lesson(
     """Measure the labelled pairs; `lists` holds the candidates of all of their rows."""
     context = look_up_context(lists, pairs.left, pairs.right, budget=budget)
     features = model.measure(compare(records, pairs.left, pairs.right), context)
-    return Lesson(pairs, features, context[:, CONTEXT.index("lists")] > 0)
+    listed = context[:, CONTEXT.index("lists")] > 0
+    return Lesson(pairs, features, listed, listed & find_drawn(records, pairs))
+
+
+def find_drawn(records: Records, pairs: TrainingPairs) -> Flags:
+    """Return which pairs the names of their sets mark as drawn at random."""
+    left, right = (records.keys.take(pa.array(side)).to_pylist() for side in (pairs.left, pairs.right))
+    return np.array([is_drawn(*each) for each in zip(pairs.sets, left, right, strict=True)], dtype=bool)
 
 
 def choose_taught(lesson: Lesson, *, seed: int) -> Flags:

@@ -27,7 +27,7 @@ import pyarrow as pa
 from glue_ml.domain.labels import LabeledRow
 from glue_ml.matching.blocking import build_index, choose_budget
 from glue_ml.matching.clustering import cluster
-from glue_ml.matching.labeling import choose_neighbourhoods, deal_marked_sets, name_set
+from glue_ml.matching.labeling import SET_ROWS, choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.model import MatchModel, Settings
 from glue_ml.matching.pipeline import Blocked, DriverCandidates
 from glue_ml.matching.records import Records, prepare_records
@@ -128,10 +128,11 @@ def _buy_labels(
 ) -> list[LabeledRow]:
     pool, known = score_pool(candidates, model), bench.records.find_rows([row.key for row in labels])
     chosen = choose_neighbourhoods(pool, rows=rows, excluded=known, seed=len(labels))
-    bought = []
-    for members, is_random in deal_marked_sets(chosen, rows=rows, seed=len(labels)):
-        keys = [bench.records.keys[row].as_py() for row in members]
-        bought += [LabeledRow(name_set(keys, is_random=is_random), bench.entity[key], key) for key in keys]
+    names = bench.records.keys.to_pylist()
+    drawn, bought = [(names[one], names[other]) for one, other in chosen.drawn], []
+    for members in deal_sets(chosen.groups, sets=max(1, round(rows / SET_ROWS)), seed=len(labels)):
+        keys = [names[row] for row in members]
+        bought += [LabeledRow(name_set(keys, drawn), bench.entity[key], key) for key in keys]
     return bought
 
 
