@@ -217,8 +217,8 @@ def _draw_priors(expected: Scores, count: int, rng: np.random.Generator) -> Scor
 def _tabulate(sample: Sample, names: Sequence[str]) -> _Cells:
     key = (bin_scores(sample.score) * 2 + sample.is_match) * 2 + sample.is_random
     cells, place = np.unique(key, return_inverse=True)
-    counts = np.bincount(_number(sample.sets, names) * len(cells) + place, minlength=len(names) * len(cells))
-    counts = counts.reshape(len(names), len(cells)).astype(np.float64)
+    held = np.bincount(_number(sample.sets, names) * len(cells) + place, minlength=len(names) * len(cells))
+    counts: Scores = held.reshape(len(names), len(cells)).astype(np.float64)
     return _Cells((cells // 4).astype(np.float64) * BIN, cells // 2 % 2 == 1, cells % 2 == 1, counts)
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glue_ml.matching.comparison import RECORD, Feature, FeatureName
-from glue_ml.matching.estimation import Sample, fit_population_calibration
-from glue_ml.matching.evaluation import Calibration, area_under_precision_recall
+from glue_ml.matching.evaluation import Calibration, area_under_precision_recall, fit_calibration
 from glue_ml.matching.forest import Forest, grow_forest
 
 Scores = npt.NDArray[np.float64]
@@ -81,22 +80,17 @@ def fit_scorer(
     folds: FoldForests,
     *,
     seed: int,
-    sets: Sequence[str],
-    drawn: Flags,
     calibrated_on: Flags | None = None,
 ) -> Scorer:
     """Grow the final forest on all labelled pairs; calibrate it by the out-of-fold scores.
 
-    `sets` are those of the pairs, and `drawn` says which of them are a random sample of the candidate pairs, which is
-    what the scores are calibrated for. `calibrated_on`: the pairs that are like those to be scored, if not all are.
-    Where they hold too few of a class all count: people who bring labels of their own often have matches, and
-    non-matches that nobody would confuse.
+    `calibrated_on`: the pairs that are like those to be scored, if not all are. Where they hold too few of a class all
+    count: people who bring labels of their own often have matches, and non-matches that nobody would confuse.
     """
     forest = grow_forest(features[:, columns], is_match, seed=seed)
     if calibrated_on is None or np.bincount(is_match[calibrated_on], minlength=2).min() < MIN_CALIBRATED:
         calibrated_on = np.ones(len(is_match), dtype=bool)
-    sample = Sample(folds.score, is_match, drawn, tuple(sets)).select(calibrated_on)
-    return Scorer(columns, forest, fit_population_calibration(sample))
+    return Scorer(columns, forest, fit_calibration(folds.score[calibrated_on], is_match[calibrated_on]))
 
 
 def measure_column_importances(

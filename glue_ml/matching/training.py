@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,12 @@ from glue_ml.matching.estimation import (
     estimate_coverage,
     estimate_quality,
     find_unproposed,
+    fit_population_calibration,
 )
 from glue_ml.matching.evaluation import HeldOut, Quality, area_under_precision_recall, evaluate_scores
 from glue_ml.matching.labeling import is_drawn
 from glue_ml.matching.learning import (
+    MIN_CALIBRATED,
     FoldForests,
     Scorer,
     assign_folds,
@@ -139,16 +141,19 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     rivals = measure_labeled_rivals(seen, lesson.pairs, context_folds.score)
     second, second_folds = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
     prefers_context = _quality(lesson, second_folds) >= _quality(lesson, plain_folds)
-    scorer, scored = (second, second_folds.score) if prefers_context else (plain, plain_folds.score)
+    folded = second_folds if prefers_context else plain_folds
+    sample = sample_listed(lesson, folded)
+    # the one that decides on candidate pairs is calibrated for them; the others for pairs like the labelled ones
+    scorer = calibrate_for_table(second if prefers_context else plain, sample)
+    plain, second = (plain, scorer) if prefers_context else (scorer, second)
     probability = plain.probability(whole.features)
     probability[kept] = np.where(
-        lesson.listed, scorer.calibration.apply(scored), plain.calibration.apply(plain_folds.score)
+        lesson.listed, scorer.calibration.apply(folded.score), plain.calibration.apply(plain_folds.score)
     )
     folds = context_folds if prefers_context else plain_folds
     used = lesson.features if prefers_context else lesson.features[:, : -len(CONTEXT)]
     names = model.features[: used.shape[1]]
-    again = seen if prefers_context else None
-    population = count_scores(candidates, model, scorer, pairs=proposed, seen=again)
+    population = count_scores(candidates, model, scorer, pairs=proposed, seen=seen if prefers_context else None)
     unproposed = sort_out_unproposed(whole, probability, threshold=model.threshold)
     evaluation = evaluate_scores(
         pairs.is_match,
@@ -156,19 +161,30 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
         threshold=model.threshold,
         column_importances=measure_column_importances(used, names, lesson.pairs.is_match, folds, seed=seed),
         candidate_recall=estimate_coverage(unproposed),
-        quality=estimate_table(model, lesson, scored, scorer, population, unproposed),
+        quality=estimate_table(model, sample, scorer, population, unproposed),
     )
     held_out = hold_out(records, pairs, probability)
     return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out)
 
 
+def sample_listed(lesson: Lesson, folds: FoldForests) -> Sample:
+    """Return the labelled pairs that blocking proposes, with their out-of-fold scores."""
+    return Sample(folds.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets).select(lesson.listed)
+
+
+def calibrate_for_table(scorer: Scorer, sample: Sample) -> Scorer:
+    """Return the scorer calibrated for all candidate pairs, if the sample holds enough pairs of either class."""
+    if np.bincount(sample.is_match, minlength=2).min() < MIN_CALIBRATED:
+        return scorer
+    return replace(scorer, calibration=fit_population_calibration(sample))
+
+
 def estimate_table(
-    model: MatchModel, lesson: Lesson, score: Scores, scorer: Scorer, population: Population, unproposed: Unproposed
+    model: MatchModel, sample: Sample, scorer: Scorer, population: Population, unproposed: Unproposed
 ) -> Quality | None:
-    """Estimate the quality on all pairs from out-of-fold scores; None where blocking proposes no labelled pair."""
-    if not lesson.listed.any():
+    """Estimate the quality on all pairs of the table; None where blocking proposes no labelled pair."""
+    if not len(sample.score):
         return None
-    sample = Sample(score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets).select(lesson.listed)
     return estimate_quality(
         sample, population, unproposed, scorer.calibration, threshold=model.threshold, seed=model.settings.seed
     )
@@ -229,11 +245,7 @@ def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flag
     is_match = lesson.pairs.is_match
     folds = grow_fold_forests(features, is_match, fold, seed=seed)
     columns = np.arange(features.shape[1])
-    scorer = fit_scorer(
-        features, columns, is_match, folds,
-        seed=seed, sets=lesson.pairs.sets, drawn=lesson.drawn, calibrated_on=on,
-    )  # fmt: skip
-    return scorer, folds
+    return fit_scorer(features, columns, is_match, folds, seed=seed, calibrated_on=on), folds
 
 
 def measure_labeled_rivals(seen: pa.Table, pairs: TrainingPairs, score: Scores) -> Feature:

@@ -45,9 +45,7 @@ def label(seed: int, *, telling: int, random: int, slope: float = SLOPE, table: 
     log_odds, is_match = make_table(table, slope=slope)
     # a random order that takes the strata of the score in turn
     stratum = np.minimum((expit(log_odds) * 10).astype(int), 9)
-    drawn = np.concatenate([rng.choice(np.flatnonzero(stratum == i % 10), 1) for i in range(random)] or [[]]).astype(
-        int
-    )
+    drawn = np.array([rng.choice(np.flatnonzero(stratum == i % 10)) for i in range(random)], dtype=np.int64)
     flags = np.append(rng.random(telling) < expit(1.1 * (hard - MIDDLE)), is_match[drawn])
     names = [f"s{i // 5}" for i in range(telling)] + [f"random-{i // 5}" for i in range(random)]
     scores = expit(np.append(hard, log_odds[drawn]))
