@@ -22,7 +22,7 @@ from glue_ml.matching.estimation import (
     find_unproposed,
     fit_population_calibration,
 )
-from glue_ml.matching.evaluation import HeldOut, Quality, area_under_precision_recall, evaluate_scores
+from glue_ml.matching.evaluation import Calibration, HeldOut, Quality, area_under_precision_recall, evaluate_scores
 from glue_ml.matching.labeling import is_drawn
 from glue_ml.matching.learning import (
     MIN_CALIBRATED,
@@ -142,9 +142,9 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     second, second_folds = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
     prefers_context = _quality(lesson, second_folds) >= _quality(lesson, plain_folds)
     folded = second_folds if prefers_context else plain_folds
-    sample = sample_listed(lesson, folded)
+    sample = sample_lesson(lesson, folded)
     # the one that decides on candidate pairs is calibrated for them; the others for pairs like the labelled ones
-    scorer = calibrate_for_table(second if prefers_context else plain, sample)
+    scorer = replace(second if prefers_context else plain, calibration=fit_population_calibration(sample))
     plain, second = (plain, scorer) if prefers_context else (scorer, second)
     probability = plain.probability(whole.features)
     probability[kept] = np.where(
@@ -161,33 +161,30 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
         threshold=model.threshold,
         column_importances=measure_column_importances(used, names, lesson.pairs.is_match, folds, seed=seed),
         candidate_recall=estimate_coverage(unproposed),
-        quality=estimate_table(model, sample, scorer, population, unproposed),
+        quality=estimate_table(model, sample, scorer.calibration, population, unproposed),
     )
     held_out = hold_out(records, pairs, probability)
     return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out)
 
 
-def sample_listed(lesson: Lesson, folds: FoldForests) -> Sample:
-    """Return the labelled pairs that blocking proposes, with their out-of-fold scores."""
-    return Sample(folds.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets).select(lesson.listed)
+def sample_lesson(lesson: Lesson, folds: FoldForests) -> Sample:
+    """Return the labelled pairs that blocking proposes, with their out-of-fold scores.
 
-
-def calibrate_for_table(scorer: Scorer, sample: Sample) -> Scorer:
-    """Return the scorer calibrated for all candidate pairs, if the sample holds enough pairs of either class."""
-    if np.bincount(sample.is_match, minlength=2).min() < MIN_CALIBRATED:
-        return scorer
-    return replace(scorer, calibration=fit_population_calibration(sample))
+    All labelled pairs, where these hold too few of a class: see `learning.fit_scorer`.
+    """
+    sample = Sample(folds.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets)
+    listed = sample.select(lesson.listed)
+    return listed if np.bincount(listed.is_match, minlength=2).min() >= MIN_CALIBRATED else sample
 
 
 def estimate_table(
-    model: MatchModel, sample: Sample, scorer: Scorer, population: Population, unproposed: Unproposed
+    model: MatchModel, sample: Sample, calibration: Calibration, population: Population, unproposed: Unproposed
 ) -> Quality | None:
-    """Estimate the quality on all pairs of the table; None where blocking proposes no labelled pair."""
-    if not len(sample.score):
+    """Estimate the quality on all pairs of the table; None where there is no candidate pair."""
+    if not population.pairs.any():
         return None
-    return estimate_quality(
-        sample, population, unproposed, scorer.calibration, threshold=model.threshold, seed=model.settings.seed
-    )
+    threshold, seed = model.threshold, model.settings.seed
+    return estimate_quality(sample, population, unproposed, calibration, threshold=threshold, seed=seed)
 
 
 def sort_out_unproposed(lesson: Lesson, probability: Scores, *, threshold: float) -> Unproposed:
