@@ -28,6 +28,7 @@ from scipy.special import expit
 
 from glue_ml.errors import InputError
 from glue_ml.matching.evaluation import Calibration, Flags, Quality, Scores, area_under_precision_recall, score_log_odds
+from glue_ml.matching.unproposed import Unproposed, number_sets, resample_coverage
 
 Rows = npt.NDArray[np.int64]
 
@@ -37,9 +38,7 @@ CONFIDENCE = 0.9  #: The share of such intervals that should hold the truth.
 PRIOR = (0.0, 2.0, 1.3)  #: Intercept, slope over all candidate pairs, slope over the pairs chosen for their doubt.
 PRIOR_SPREAD = (0.6, 0.8, 0.6)  #: Standard deviations of the prior.
 FEW_LABELS = 10  #: With so many labelled pairs a forest is twice as timid as with many.
-SLOPE_FACTOR = (
-    0.4  #: Standard deviation of the logarithm of the slope that an interval allows for; more with few pairs.
-)
+SLOPE_FACTOR = 0.5  #: Standard deviation of the logarithm of the slope that an interval allows for.
 GROUPING = 0.5  #: The same of the errors: pairs are decided by their groups, which mends or makes some.
 MOST_SHIFT = 2.0  #: So far from 0.5, in log-odds, a score may be as likely a match as not.
 LEAST_SLOPE, GREATEST_SLOPE = 0.3, 10.0
@@ -84,18 +83,6 @@ class Population:
         return Population(np.append(self.score, other.score), np.append(self.pairs, other.pairs))
 
 
-@dataclass(frozen=True)
-class Unproposed:
-    """Labelled matches that were not chosen because blocking proposed them, so they tell what it misses.
-
-    Of each: its set, whether blocking proposes it all the same, and whether the pair alone would be called a match.
-    """
-
-    sets: tuple[str, ...]
-    listed: Flags
-    found: Flags
-
-
 class _Cells(NamedTuple):
     """The distinct (log-odds, match, random) of a sample, and how often each set holds each (sets x cells)."""
 
@@ -136,7 +123,7 @@ def estimate_quality(
 
     `calibration` is that of the model: it decides. What scores mean is fitted to `sample` anew. The intervals come from
     a bootstrap over labelling sets (Efron 1979) in which the prior is drawn too, and the matches that happen to be in
-    the table; what fails to be known is in `estimate_coverage`.
+    the table; what labels cannot tell is in `unproposed`.
     """
     rng = np.random.default_rng(seed)
     names = sorted({*sample.sets, *unproposed.sets})
@@ -147,7 +134,7 @@ def estimate_quality(
     prior = np.vstack([expected, _draw_priors(expected, resamples, rng)])
     meaning = _fit(cells, weight @ cells.counts, prior)
     probability = expit(meaning[:, :1] + meaning[:, 1:] * score_log_odds(population.score))
-    listed, found = _bootstrap_coverage(unproposed, names, weight)
+    listed, found = resample_coverage(unproposed, names, weight)
     decided = calibration.apply(population.score)
     at_threshold = _measure(probability, population.pairs, decided >= threshold, listed, found, rng)
     best = _choose_best(probability[0], population, listed[0], found[0])
@@ -163,39 +150,6 @@ def estimate_quality(
         recall_interval=_interval(at_threshold[1]),
         f1_interval=_interval(best_f1),
     )
-
-
-def estimate_coverage(unproposed: Unproposed) -> float:
-    """Return the share of all matches that blocking proposes, as far as labels can tell; 1 where they cannot.
-
-    Most labelled matches were asked about *because* blocking proposed them, so they say nothing. Matches that came to
-    light beside them do: those that labels imply within a set. They can tell what blocking misses among groups of many
-    rows. A match that no proposed pair leads to, such as the only other row of an entity, no labelling set will ever
-    hold; its absence cannot be estimated from labels at all, so the share is an upper bound.
-    """
-    return float(_bootstrap_coverage(unproposed, sorted(set(unproposed.sets)), None)[0][0])
-
-
-def find_unproposed(left: Rows, right: Rows, sets: Sequence[str], listed: Flags) -> Flags:
-    """Return which of the labelled matches need not have been chosen for being proposed.
-
-    In each set they are those that the others imply: what is left after a spanning forest of the proposed matches,
-    built in the given order. The forest takes every pair that was chosen and at most a few more.
-    """
-    parent: dict[tuple[str, int], tuple[str, int]] = {}
-
-    def find(node: tuple[str, int]) -> tuple[str, int]:
-        while parent.setdefault(node, node) != node:
-            node = parent[node]
-        return node
-
-    implied = np.ones(len(left), dtype=bool)
-    for i in np.flatnonzero(listed).tolist():
-        one, other = find((sets[i], int(left[i]))), find((sets[i], int(right[i])))
-        if one != other:
-            parent[one] = other
-            implied[i] = False
-    return implied
 
 
 def _expect(sample: Sample) -> Scores:
@@ -217,14 +171,9 @@ def _draw_priors(expected: Scores, count: int, rng: np.random.Generator) -> Scor
 def _tabulate(sample: Sample, names: Sequence[str]) -> _Cells:
     key = (bin_scores(sample.score) * 2 + sample.is_match) * 2 + sample.is_random
     cells, place = np.unique(key, return_inverse=True)
-    held = np.bincount(_number(sample.sets, names) * len(cells) + place, minlength=len(names) * len(cells))
+    held = np.bincount(number_sets(sample.sets, names) * len(cells) + place, minlength=len(names) * len(cells))
     counts: Scores = held.reshape(len(names), len(cells)).astype(np.float64)
     return _Cells((cells // 4).astype(np.float64) * BIN, cells // 2 % 2 == 1, cells % 2 == 1, counts)
-
-
-def _number(sets: Sequence[str], names: Sequence[str]) -> Rows:
-    number = {name: i for i, name in enumerate(names)}
-    return np.array([number[name] for name in sets], dtype=np.int64)
 
 
 def _fit(cells: _Cells, weight: Scores, prior: Scores) -> Scores:
@@ -236,7 +185,9 @@ def _fit(cells: _Cells, weight: Scores, prior: Scores) -> Scores:
     asked = _climb(both, cells.is_match, weight, prior[:, [0, 2]], np.array(PRIOR_SPREAD)[[0, 2]])
     middle = np.clip(-asked[:, 0] / np.maximum(asked[:, 1], LEAST_SLOPE), -MOST_SHIFT, MOST_SHIFT)
     rise = (cells.log_odds - middle[:, None])[:, None, :]
-    slope = _climb(rise, cells.is_match, weight * cells.is_random, prior[:, [1]], np.array(PRIOR_SPREAD)[[1]])[:, 0]
+    # hard pairs are not expected to be told apart better than all
+    steep = np.maximum(prior[:, [1]], asked[:, [1]])
+    slope = _climb(rise, cells.is_match, weight * cells.is_random, steep, np.array(PRIOR_SPREAD)[[1]])[:, 0]
     slope = np.clip(slope, LEAST_SLOPE, GREATEST_SLOPE)
     return np.stack([-slope * middle, slope], axis=-1)
 
@@ -252,17 +203,6 @@ def _climb(design: Scores, is_match: Flags, weight: Scores, prior: Scores, sprea
         step = np.linalg.solve(curvature + np.diag(precision), slope[..., None])[..., 0]
         found -= np.clip(step, -1.0, 1.0)
     return found
-
-
-def _bootstrap_coverage(unproposed: Unproposed, names: Sequence[str], weight: Scores | None) -> tuple[Scores, Scores]:
-    """Return, by resample, the share of matches that blocking proposes, and of the others the share found anyway."""
-    weight = np.ones((1, len(names))) if weight is None else weight
-    place = _number(unproposed.sets, names)
-    kinds = (np.ones(len(place), dtype=bool), unproposed.listed, ~unproposed.listed & unproposed.found)
-    every, listed, found = (weight @ np.bincount(place[kind], minlength=len(names)) for kind in kinds)
-    share = np.divide(listed, every, out=np.ones(len(weight)), where=every > 0)
-    missed = every - listed
-    return share, np.divide(found, missed, out=np.zeros(len(weight)), where=missed > 0)
 
 
 def _measure(

@@ -16,10 +16,7 @@ from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.estimation import (
     Population,
     Sample,
-    Unproposed,
-    estimate_coverage,
     estimate_quality,
-    find_unproposed,
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import Calibration, HeldOut, Quality, area_under_precision_recall, evaluate_scores
@@ -40,6 +37,7 @@ from glue_ml.matching.records import Records, could_be_source
 from glue_ml.matching.rivals import find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
 from glue_ml.matching.scoring import look_first
+from glue_ml.matching.unproposed import Unproposed, estimate_coverage, find_unproposed
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]

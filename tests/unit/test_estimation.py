@@ -14,13 +14,11 @@ from glue_ml.matching.estimation import (
     PRIOR,
     Population,
     Sample,
-    Unproposed,
-    estimate_coverage,
     estimate_quality,
-    find_unproposed,
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import Calibration, Quality
+from glue_ml.matching.unproposed import Unproposed, estimate_coverage, find_unproposed
 
 Flags = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
