@@ -226,6 +226,11 @@ class Calibration:
         probability = expit(self.slope * score_log_odds(score) + self.intercept)
         return np.asarray(np.clip(probability, PROBABILITY_MARGIN, 1.0 - PROBABILITY_MARGIN), dtype=np.float64)
 
+    def translate(self, other: Calibration) -> Calibration:
+        """Return the calibration that turns probabilities of this one into those of `other` for the same score."""
+        slope = other.slope / self.slope
+        return Calibration(slope, other.intercept - slope * self.intercept)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the calibration as JSON members."""
         return {"slope": self.slope, "intercept": self.intercept}

@@ -254,7 +254,7 @@ class FindMatchesModel:
         with stages.run("cluster"):
             clustering = self._cluster(records, edges)
         with stages.run("attach match ids"):
-            groups = _groups_table(records, clustering, scores=scores)
+            groups = _groups_table(records, clustering, self.model_ if scores else None)
             matches = attach_groups(df, groups, primary_key=primary_key)
         counts = {"candidate_pairs": pairs, "labeled_rows": self.label_count_, **_count_groups(clustering)}
         explanations = None
@@ -349,10 +349,11 @@ def _find_row(records: Records, key: str, primary_key: str) -> int:
     return row
 
 
-def _groups_table(records: Records, clustering: Clustering, *, scores: bool) -> pa.Table:
+def _groups_table(records: Records, clustering: Clustering, teller: MatchModel | None) -> pa.Table:
+    """Return each row's group and, where a model is given to tell it, the group's confidence."""
     columns = {"key": records.keys, MATCH_ID: pa.array(clustering.labels, pa.int64())}
-    if scores:
-        columns[CONFIDENCE] = pa.array(clustering.confidence, pa.float64())
+    if teller is not None:
+        columns[CONFIDENCE] = pa.array(teller.tell_confidence(clustering.confidence), pa.float64())
     return pa.table(columns)
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,8 @@ class Learned:
 
     `second` looks again at the pairs that `context` thinks possible, now that their rivals have scores too.
     `source_column`, where the labels showed one, is the column in which the two records of a match differ.
-    `held_out` are the pairs behind the evaluation; models that were saved before it was kept have none.
+    `held_out` are the pairs behind the evaluation; models that were saved before it was kept have none. Probabilities
+    are those of pairs like the labelled ones, the hardest; `told` turns them into those of all candidate pairs.
     """
 
     context: Scorer
@@ -73,6 +74,7 @@ class Learned:
     evaluation: Evaluation
     labels: tuple[LabeledRow, ...]
     held_out: HeldOut | None = None
+    told: Calibration = field(default_factory=Calibration)
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,15 @@ class MatchModel:
             else np.where(source[left] == source[right], expit(logit(self.threshold) + WITHIN_SOURCE), probability)
         )
 
+    def tell_confidence(self, confidence: Scores) -> Scores:
+        """Return what the confidence of groups, a mean probability, is as a probability that the group is right.
+
+        It keeps the order. What is certain stays so: a row alone, or what the labels enforce.
+        """
+        if self.learned is None:
+            return confidence
+        return np.where(confidence >= 1.0, 1.0, self.learned.told.apply(confidence))
+
     @property
     def source_column(self) -> str | None:
         """The column in which candidate pairs must differ, if the labels showed one."""
@@ -177,6 +188,7 @@ def save_model(model: MatchModel, uri: str) -> None:
             "prefers_context": learned.prefers_context,
             "source_column": learned.source_column,
             "evaluation": learned.evaluation.to_dict(),
+            "told": learned.told.to_dict(),
             **{name: _describe_scorer(getattr(learned, name)) for name in _SCORERS},
         }
         for name in _SCORERS:
@@ -218,6 +230,7 @@ def _load_learned(uri: str, members: dict[str, Any]) -> Learned:
         Evaluation.from_dict(members["evaluation"]),
         tuple(LabeledRow(row["labeling_set_id"], row["label"], row["key"]) for row in labels.to_pylist()),
         _load_held_out(storage.join(uri, "held_out.parquet")),
+        Calibration.from_dict(members["told"]) if "told" in members else Calibration(),
     )
 
 

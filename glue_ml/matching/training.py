@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -141,9 +141,7 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     prefers_context = _quality(lesson, second_folds) >= _quality(lesson, plain_folds)
     folded = second_folds if prefers_context else plain_folds
     sample = sample_lesson(lesson, folded)
-    # the one that decides on candidate pairs is calibrated for them; the others for pairs like the labelled ones
-    scorer = replace(second if prefers_context else plain, calibration=fit_population_calibration(sample))
-    plain, second = (plain, scorer) if prefers_context else (scorer, second)
+    scorer = second if prefers_context else plain
     probability = plain.probability(whole.features)
     probability[kept] = np.where(
         lesson.listed, scorer.calibration.apply(folded.score), plain.calibration.apply(plain_folds.score)
@@ -162,7 +160,8 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
         quality=estimate_table(model, sample, scorer.calibration, population, unproposed),
     )
     held_out = hold_out(records, pairs, probability)
-    return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out)
+    told = scorer.calibration.translate(fit_population_calibration(sample))
+    return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out, told)
 
 
 def sample_lesson(lesson: Lesson, folds: FoldForests) -> Sample:

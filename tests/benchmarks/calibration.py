@@ -3,11 +3,12 @@
     python -m tests.benchmarks.calibration --data ../shared/data abt_buy febrl3 --rows 100 200 300 500
 
 For each set, number of labelled rows and seed: what the evaluation tells (precision, recall, F1 with their 90 %
-intervals), what the match ids truly come to, and whether that lies inside. Then how right the probabilities are. Of all
-candidate pairs: `pairs_error`, the expected calibration error over ten bins, and `pairs_gap`, the largest difference in
-a bin of at least 30 pairs; of the labelled pairs, which are the hardest: `held_out_error`; of groups of two rows or
-more, by `match_confidence_score`: `groups_error` against the share that hold one entity only. The last lines sum up.
-Works on the driver alone, without Spark. A data set is a folder as `quality` reads it.
+intervals), what the match ids truly come to, and whether that lies inside. Then how right the probabilities are:
+`_error` is the expected calibration error over ten bins, `_gap` the largest difference in a bin of at least 30.
+`held_out`: the labelled pairs, which are the hardest; `pairs`: all candidate pairs, by the probability that decides;
+`told`: the same pairs, by what the evaluation takes it for; `groups`: groups of two rows or more, by
+`match_confidence_score` against the share that hold one entity only. The last lines sum up. Works on the driver alone,
+without Spark. A data set is a folder as `quality` reads it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from tests.benchmarks.dials import Bench, teach_in_steps
 BINS = 10
 LEAST_PAIRS = 30  #: Pairs in a bin whose gap counts.
 MEASURES = ("precision", "recall", "f1")
+KINDS = ("held_out", "pairs", "told", "groups")
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -100,18 +103,25 @@ def judge(bench: Bench, budgets: list[int], seed: int) -> Iterator[dict[str, Any
     for (model, candidates), budget in zip(teach_in_steps(bench, budgets, seed), budgets, strict=True):
         assert model.learned is not None
         assert model.learned.held_out is not None
-        groups = group_rows(bench, model, candidates)
+        found = group_rows(bench, model, candidates)
+        groups = replace(found, confidence=model.tell_confidence(found.confidence))
         lo, hi, probability = score_candidates(model, candidates)
-        error, gap = measure_gaps(probability, names[lo] == names[hi])
-        held_out = model.learned.held_out
+        is_match, held_out = names[lo] == names[hi], model.learned.held_out
+        told = model.learned.told.apply(probability)
+        gaps = {
+            "held_out": measure_gaps(held_out.probability, held_out.is_match),
+            "pairs": measure_gaps(probability, is_match),
+            "told": measure_gaps(told, is_match),
+            "groups": measure_gaps(
+                *judge_groups(names, replace(groups, confidence=model.tell_confidence(groups.confidence)))
+            ),
+        }
         yield {
             "budget": budget,
             "rows_labelled": len(model.learned.labels),
             **compare(model.learned.evaluation, bench.score(groups.labels)),
-            "pairs_error": round(error, 4),
-            "pairs_gap": round(gap, 4),
-            "held_out_error": round(measure_gaps(held_out.probability, held_out.is_match)[0], 4),
-            "groups_error": round(measure_gaps(*judge_groups(names, groups))[0], 4),
+            **{f"{name}_error": round(error, 4) for name, (error, _) in gaps.items()},
+            **{f"{name}_gap": round(gap, 4) for name, (_, gap) in gaps.items()},
         }
 
 
@@ -121,7 +131,7 @@ def sum_up(results: list[dict[str, Any]]) -> dict[str, Any]:
     for name in MEASURES:
         summed[f"{name}_error"] = round(float(np.mean([abs(r[name][0] - r[name][1]) for r in results])), 4)
         summed[f"{name}_inside"] = round(float(np.mean([r.get(f"{name}_inside", False) for r in results])), 3)
-    for name in ("pairs_error", "pairs_gap", "held_out_error", "groups_error"):
+    for name in (f"{kind}_{measure}" for kind in KINDS for measure in ("error", "gap")):
         summed[name] = round(float(np.mean([r[name] for r in results])), 4)
     return summed
 

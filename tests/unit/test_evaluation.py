@@ -271,6 +271,11 @@ class TestCalibration:
         repeated = fit_calibration(np.repeat(score, times), np.repeat(is_match, times))
         assert (weighted.slope, weighted.intercept) == pytest.approx((repeated.slope, repeated.intercept), abs=1e-4)
 
+    def test_translates_probabilities_into_those_of_another(self) -> None:
+        one, other, score = Calibration(1.2, -0.4), Calibration(2.1, 0.3), np.linspace(0.01, 0.99, 50)
+        assert one.translate(other).apply(one.apply(score)) == pytest.approx(other.apply(score), abs=2e-3)
+        assert one.translate(one) == Calibration()
+
     def test_survives_json(self) -> None:
         calibration = Calibration(1.7, -0.3)
         assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
