@@ -69,31 +69,41 @@ def show_table(
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """Print the quality on labelled pairs, then how much each column matters, with bars."""
-    metrics = (
-        ("precision", evaluation.precision),
-        ("recall", evaluation.recall),
-        ("F1 (best over all thresholds)", evaluation.f1),
-        ("area under the precision-recall curve", evaluation.area_under_pr_curve),
-        ("labelled matches that blocking proposes", evaluation.candidate_recall),
+    """Print the quality with its intervals, the labelled pairs by label and verdict, then the columns with bars."""
+    _show_measures(
+        (
+            ("precision", evaluation.precision, evaluation.precision_interval),
+            ("recall", evaluation.recall, evaluation.recall_interval),
+            ("F1 (best over all thresholds)", evaluation.f1, evaluation.f1_interval),
+            ("area under the precision-recall curve", evaluation.area_under_pr_curve, None),
+            ("matches that blocking proposes, by the labels", evaluation.candidate_recall, None),
+        )
     )
-    show_table(("measure", "value"), [(name, f"{value:.4f}") for name, value in metrics])
     _show_confusion(
         (evaluation.true_positives, evaluation.false_negatives), (evaluation.false_positives, evaluation.true_negatives)
     )
     show_bars(dict(evaluation.column_importances))
 
 
-def show_metrics(metrics: Mapping[str, Any]) -> None:
-    """Print the FindMatchesMetrics that the API tells of a transform as `show_evaluation` does."""
+def show_metrics(metrics: Mapping[str, Any], told: Mapping[str, Any] | None = None) -> None:
+    """Print the FindMatchesMetrics that the API tells of a transform as `show_evaluation` does.
+
+    `told` are the metrics in the words of `Evaluation.to_dict`, where there are such: the API knows no intervals.
+    """
     measures = (
-        ("precision", "Precision"),
-        ("recall", "Recall"),
-        ("F1 (best over all thresholds)", "F1"),
-        ("area under the precision-recall curve", "AreaUnderPRCurve"),
+        ("precision", "Precision", "precision_interval"),
+        ("recall", "Recall", "recall_interval"),
+        ("F1 (best over all thresholds)", "F1", "f1_interval"),
+        ("area under the precision-recall curve", "AreaUnderPRCurve", ""),
     )
-    known = [(name, f"{metrics[member]:.4f}") for name, member in measures if metrics.get(member) is not None]
-    show_table(("measure", "value"), known)
+    intervals = told or {}
+    _show_measures(
+        [
+            (name, metrics[member], intervals.get(interval))
+            for name, member, interval in measures
+            if metrics.get(member) is not None
+        ]
+    )
     if counts := metrics.get("ConfusionMatrix"):
         _show_confusion(
             (counts.get("NumTruePositives", 0), counts.get("NumFalseNegatives", 0)),
@@ -101,6 +111,17 @@ def show_metrics(metrics: Mapping[str, Any]) -> None:
         )
     importances = metrics.get("ColumnImportances") or ()
     show_bars({share["ColumnName"]: share["Importance"] for share in importances})
+
+
+def _show_measures(measures: Sequence[tuple[str, float, Sequence[float] | None]]) -> None:
+    if not any(interval for _, _, interval in measures):
+        show_table(("measure", "value"), [(name, f"{value:.4f}") for name, value, _ in measures])
+        return
+    rows = [
+        (name, f"{value:.4f}", f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "")
+        for name, value, interval in measures
+    ]
+    show_table(("measure", "value", "90 % interval"), rows)
 
 
 def _show_confusion(matches: tuple[int, int], others: tuple[int, int]) -> None:

@@ -59,7 +59,7 @@ def show_report(report: QuickstartReport) -> None:
         ("", "precision", "recall", "F1"),
         [
             ("by the truth, over all pairs of rows", *_round(truth.precision, truth.recall, truth.f1)),
-            ("by the labels, over the hard pairs labelled", *_round(estimate.precision, estimate.recall, estimate.f1)),
+            ("as estimated from the labels", *_round(estimate.precision, estimate.recall, estimate.f1)),
         ],
         title="How good the matches are",
     )

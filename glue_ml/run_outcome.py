@@ -27,7 +27,7 @@ def _show_evaluation(glue: GlueClient, run: Run, result: JobResult | None) -> No
         return
     told = glue.get_ml_transform(TransformId=run.address.transform_id).get("EvaluationMetrics", {})
     if metrics := told.get("FindMatchesMetrics"):
-        show_metrics(metrics)
+        show_metrics(metrics, None if result is None else result.metrics)
     if result is not None:
         show_report_place(result.paths.get("report"), None)
         show_remarks(result.remarks)

@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 
 from glue_ml.domain.job import JobResult, JobSpec, TaskType
 from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_job
+from glue_ml.matching.evaluation import tell_quality
 from glue_ml.matching.evaluation_report import write_report
 from glue_ml.matching.find_matches import FIT_STAGES
 from glue_ml.matching.registry import load_or_train_model
@@ -25,6 +26,8 @@ def evaluate(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResul
     training, reporting = chain_progress(progress, len(FIT_STAGES), 1)
     model = load_or_train_model(spark, spec, df, training)
     evaluation = model.evaluate()
+    for sentence in tell_quality(evaluation):
+        logger.info("%s", sentence)
     reporting("write the report", 0, 1)
     title = f"How well {spec.transform_id} matches"
     remark = write_report(model, df, report, title=title, now=datetime.now(UTC))

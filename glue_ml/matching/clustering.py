@@ -107,7 +107,8 @@ def cluster(
     it reaches that of `threshold`. `score_pairs(lo, hi)` is asked, in few large calls, for the pairs inside an island
     that were not proposed. An island over the cap is cut along its weakest pairs; clusters of its pieces then merge by
     the same rule where a proposed pair reaches the threshold. A cluster's confidence is the least that any member's
-    mean probability to the others comes to: 1.0 for a row alone; must-links count as 1.0.
+    mean probability to the others comes to: 1.0 for a row alone; must-links count as 1.0. What is told of it is
+    `MatchModel.tell_confidence`.
     """
     if not 0.0 < threshold < 1.0:
         raise InputError(f"the threshold is {threshold}; it must lie between 0 and 1, both excluded")

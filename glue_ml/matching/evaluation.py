@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ SCORE_MARGIN = 1e-3  #: Scores are kept this far from 0 and 1, so that their log
 PROBABILITY_MARGIN = 1e-9  #: So far from 0 and 1 stays a calibrated probability.
 SLOPES = (0.1, 10.0)  #: Above 0 keeps the order of the scores; bounded, because separable labels ask for infinity.
 INTERCEPTS = (-20.0, 20.0)
+INTERVALS = ("precision_interval", "recall_interval", "f1_interval")
 
 
 class PrecisionRecallCurve(NamedTuple):
@@ -48,12 +49,35 @@ class Confusion(NamedTuple):
         return _ratio(self.true_positives, self.true_positives + self.false_negatives)
 
 
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What is estimated for a whole table, as in `Evaluation`, with 90 % confidence intervals."""
+
+    area: float
+    precision: float
+    recall: float
+    f1: float
+    precision_interval: Interval
+    recall_interval: Interval
+    f1_interval: Interval
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """The quality of a model on labelled pairs that it was not trained on.
+    """The quality of a model, by labelled pairs that it was not trained on.
 
-    Precision, recall and the four counts hold at `threshold`; `f1` is the largest over all thresholds, so it need not
-    follow from them. `candidate_recall` is the share of the labelled matches that blocking proposes at all.
+    `precision`, `recall`, `f1` and `area_under_pr_curve` are estimates for all pairs of the table, with 90 % confidence
+    intervals (see `estimation`); recall counts what blocking misses as far as labels can tell, so it may be less than
+    estimated, never more. Precision and recall hold at `threshold`; `f1` is the largest over all thresholds, so it need
+    not follow from them. The four counts are of labelled pairs, at `threshold`: these are the hardest of the table, so
+    their own precision and recall are lower. `candidate_recall` is the share of the matches that blocking proposes at
+    all, as far as labels can tell.
+
+    Without intervals the evaluation is of an older version, or there were no candidate pairs: all its numbers are then
+    of the labelled pairs alone.
     """
 
     area_under_pr_curve: float
@@ -68,16 +92,36 @@ class Evaluation:
     candidate_recall: float
     threshold: float
     labeled_pairs: int
+    precision_interval: Interval | None = None
+    recall_interval: Interval | None = None
+    f1_interval: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as JSON members."""
-        return asdict(self) | {"column_importances": [list(share) for share in self.column_importances]}
+        pairs = {name: list(value) for name, value in vars(self).items() if name in INTERVALS and value is not None}
+        return asdict(self) | {"column_importances": [list(share) for share in self.column_importances]} | pairs
 
     @classmethod
     def from_dict(cls, members: Mapping[str, Any]) -> Self:
-        """Rebuild an evaluation from `to_dict`."""
+        """Rebuild an evaluation from `to_dict`, of this version or of one that knew no intervals."""
         importances = tuple((str(name), float(share)) for name, share in members["column_importances"])
-        return cls(**{**members, "column_importances": importances})
+        pairs = {
+            name: (float(members[name][0]), float(members[name][1]))
+            for name in INTERVALS
+            if members.get(name) is not None
+        }
+        return cls(**{**members, "column_importances": importances, **pairs})
+
+
+def tell_quality(evaluation: Evaluation) -> tuple[str, ...]:
+    """Return precision, recall and F1 as sentences, with their intervals where there are such."""
+    told = (("Precision", "precision"), ("Recall", "recall"), ("F1, the best over all thresholds,", "f1"))
+    sentences = []
+    for name, member in told:
+        interval: Interval | None = getattr(evaluation, f"{member}_interval")
+        between = "" if interval is None else f" (90 % interval {interval[0]:.4f} to {interval[1]:.4f})"
+        sentences.append(f"{name} is {getattr(evaluation, member):.4f}{between}.")
+    return tuple(sentences)
 
 
 @dataclass(frozen=True)
@@ -100,10 +144,14 @@ def evaluate_scores(
     threshold: float,
     column_importances: Sequence[tuple[str, float]],
     candidate_recall: float,
+    quality: Quality | None = None,
 ) -> Evaluation:
-    """Measure scores of labelled pairs; importances come out sorted, the largest first."""
+    """Measure scores of labelled pairs; importances come out sorted, the largest first.
+
+    `quality`: what was estimated for the whole table, to be told in place of the quality on the labelled pairs.
+    """
     counts = confusion(is_match, score, threshold)
-    return Evaluation(
+    measured = Evaluation(
         area_under_pr_curve=area_under_precision_recall(is_match, score),
         precision=counts.precision,
         recall=counts.recall,
@@ -114,6 +162,10 @@ def evaluate_scores(
         threshold=float(threshold),
         labeled_pairs=len(is_match),
     )
+    if quality is None:
+        return measured
+    estimated = {name: value for name, value in vars(quality).items() if name != "area"}
+    return replace(measured, area_under_pr_curve=quality.area, **estimated)
 
 
 def confusion(is_match: Flags, score: Scores, threshold: float) -> Confusion:
@@ -171,8 +223,13 @@ class Calibration:
 
     def apply(self, score: Scores) -> Scores:
         """Return probabilities, strictly between 0 and 1 and never falling as the score rises."""
-        probability = expit(self.slope * _score_log_odds(score) + self.intercept)
+        probability = expit(self.slope * score_log_odds(score) + self.intercept)
         return np.asarray(np.clip(probability, PROBABILITY_MARGIN, 1.0 - PROBABILITY_MARGIN), dtype=np.float64)
+
+    def translate(self, other: Calibration) -> Calibration:
+        """Return the calibration that turns probabilities of this one into those of `other` for the same score."""
+        slope = other.slope / self.slope
+        return Calibration(slope, other.intercept - slope * self.intercept)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the calibration as JSON members."""
@@ -200,7 +257,7 @@ def fit_calibration(score: Scores, is_match: Flags, weight: Scores | None = None
         return Calibration()
     target = np.where(is_match, (matches + 1.0) / (matches + 2.0), 1.0 / (others + 2.0))
     share = weights / (matches + others)
-    log_odds = _score_log_odds(score)
+    log_odds = score_log_odds(score)
 
     def loss(parameters: Scores) -> tuple[float, Scores]:
         z = parameters[0] * log_odds + parameters[1]
@@ -214,7 +271,8 @@ def fit_calibration(score: Scores, is_match: Flags, weight: Scores | None = None
     return Calibration(float(found.x[0]), float(found.x[1]))
 
 
-def _score_log_odds(score: Scores) -> Scores:
+def score_log_odds(score: Scores) -> Scores:
+    """Return the log-odds of scores from 0 to 1, kept within about 7."""
     return np.asarray(logit(np.clip(score, SCORE_MARGIN, 1.0 - SCORE_MARGIN)), dtype=np.float64)
 
 

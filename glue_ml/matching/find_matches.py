@@ -24,7 +24,7 @@ from glue_ml.matching.evaluation import Evaluation
 from glue_ml.matching.explained_links import as_row_pairs, choose_links, explain_links
 from glue_ml.matching.explanation import Explanation, explain_pairs, show_values
 from glue_ml.matching.job_descriptions import describe_jobs
-from glue_ml.matching.labeling import choose_neighbourhoods, deal_sets, name_set
+from glue_ml.matching.labeling import SET_ROWS, choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
 from glue_ml.matching.pipeline import Blocked, Candidates, choose_plan, open_candidates
@@ -54,7 +54,6 @@ Rows = npt.NDArray[np.int64]
 FIT_STAGES = ("read the table", "block", "compare", "learn")
 MATCH_STAGES = ("read the table", "block", "score candidate pairs", "cluster", "attach match ids")
 LABEL_STAGES = ("read the table", "block", "score candidate pairs", "choose labelling sets")
-SET_ROWS = 10  #: Rows in a labelling set.
 
 
 @dataclass(frozen=True)
@@ -270,7 +269,7 @@ class FindMatchesModel:
         with stages.run("cluster"):
             clustering = self._cluster(records, edges)
         with stages.run("attach match ids"):
-            groups = _groups_table(records, clustering, scores=scores)
+            groups = _groups_table(records, clustering, self.model_ if scores else None)
             matches = attach_groups(df, groups, primary_key=primary_key)
         counts = {"candidate_pairs": pairs, "labeled_rows": self.label_count_, **_count_groups(clustering)}
         explanations = None
@@ -297,9 +296,9 @@ class FindMatchesModel:
             seed = self.settings.seed + self.label_count_ if seed is None else seed
             labels = () if self.model_.learned is None else self.model_.learned.labels
             known = records.find_rows([row.key for row in labels])
-            groups = choose_neighbourhoods(pool, rows=rows, excluded=known[known >= 0], seed=seed)
-            sets = deal_sets(groups, sets=max(1, round(rows / SET_ROWS)), seed=seed)
-            return lay_out_sets(df, _name_sets(records, sets), primary_key=self.settings.primary_key)
+            chosen = choose_neighbourhoods(pool, rows=rows, excluded=known[known >= 0], seed=seed)
+            sets = deal_sets(chosen.groups, sets=max(1, round(rows / SET_ROWS)), seed=seed)
+            return lay_out_sets(df, _name_sets(records, sets, chosen.drawn), primary_key=self.settings.primary_key)
 
     def save(self, uri: str) -> None:
         """Write the model below `uri` (a folder; local or S3) as JSON and Parquet."""
@@ -365,10 +364,11 @@ def _find_row(records: Records, key: str, primary_key: str) -> int:
     return row
 
 
-def _groups_table(records: Records, clustering: Clustering, *, scores: bool) -> pa.Table:
+def _groups_table(records: Records, clustering: Clustering, teller: MatchModel | None) -> pa.Table:
+    """Return each row's group and, where a model is given to tell it, the group's confidence."""
     columns = {"key": records.keys, MATCH_ID: pa.array(clustering.labels, pa.int64())}
-    if scores:
-        columns[CONFIDENCE] = pa.array(clustering.confidence, pa.float64())
+    if teller is not None:
+        columns[CONFIDENCE] = pa.array(teller.tell_confidence(clustering.confidence), pa.float64())
     return pa.table(columns)
 
 
@@ -386,8 +386,11 @@ def _count_groups(clustering: Clustering) -> dict[str, int]:
     }
 
 
-def _name_sets(records: Records, sets: Sequence[Sequence[int]]) -> list[tuple[str, list[str]]]:
-    """Return the sets as keys, in the order of their names."""
+def _name_sets(
+    records: Records, sets: Sequence[Sequence[int]], drawn: Sequence[tuple[int, int]]
+) -> list[tuple[str, list[str]]]:
+    """Return the sets as keys, in the order of their names; `drawn` are the pairs drawn at random."""
     keys = records.keys.to_pylist()
     members = [[keys[row] for row in rows] for rows in sets]
-    return sorted((name_set(named), named) for named in members)
+    pairs = [(keys[one], keys[other]) for one, other in drawn]
+    return sorted((name_set(named, pairs), named) for named in members)

@@ -25,6 +25,7 @@ from glue_ml.matching.find_matches import FindMatchesModel
 from glue_ml.matching.incremental import Increment
 from glue_ml.matching.ledger import NO_ID, LedgerEntry, assign_ids
 from glue_ml.matching.match_state import OUTGROWN, MatchState, Step, advance_state, start_state
+from glue_ml.matching.model import MatchModel
 from glue_ml.matching.row_pairs import Flags, Rows
 from glue_ml.matching.state_files import load_state, save_state
 from glue_ml.matching.table import CONFIDENCE, MATCH_ID, attach_groups, check_table, collect_arrow, quote, read_rows
@@ -47,13 +48,14 @@ LEDGER_SCHEMA = T.StructType(
 
 @dataclass(frozen=True)
 class KeptMatches:
-    """What a run found: the state to keep, and the ledger's entries.
+    """What a run found with `model`: the state to keep, and the ledger's entries.
 
     Flags by row: `changed`, whose id is another now; `touched`, whose group was looked at again.
 
     `counts` are for the result; `remarks` say what else is worth knowing.
     """
 
+    model: MatchModel
     state: MatchState
     entries: tuple[LedgerEntry, ...]
     changed: Flags
@@ -65,7 +67,7 @@ class KeptMatches:
         """Return key, match id and, if asked, confidence of all rows, or of those where one may have changed."""
         columns = {"key": self.state.keys, MATCH_ID: pa.array(self.state.ids, pa.int64())}
         if scores:
-            columns[CONFIDENCE] = pa.array(self.state.found.confidence, pa.float64())
+            columns[CONFIDENCE] = pa.array(self.model.tell_confidence(self.state.found.confidence), pa.float64())
         table = pa.table(columns)
         return table.filter(pa.array(self.changed | (self.touched & scores))) if changed_only else table
 
@@ -76,7 +78,8 @@ def match_first(df: DataFrame, model: FindMatchesModel) -> KeptMatches:
     check_table(df, primary_key=primary_key, reserved=(MATCH_ID, CONFIDENCE))
     state = start_state(_read(df, model), model.model_)
     everything = np.ones(len(state.ids), dtype=bool)
-    return KeptMatches(state, (), everything, everything, _count(state, touched=len(state.ids), pairs=0))
+    counts = _count(state, touched=len(state.ids), pairs=0)
+    return KeptMatches(model.model_, state, (), everything, everything, counts)
 
 
 def match_next(increment: Increment, model: FindMatchesModel, state: MatchState | None) -> KeptMatches:
@@ -98,7 +101,8 @@ def match_next(increment: Increment, model: FindMatchesModel, state: MatchState 
     touched = np.zeros(len(ids), dtype=bool)
     touched[step.touched] = True
     counts = _count(step.state, touched=len(step.touched), pairs=step.scored_pairs)
-    return KeptMatches(step.state, step.entries, step.state.ids != ids, touched, counts, _remark(step.state))
+    changed, remarks = step.state.ids != ids, _remark(step.state)
+    return KeptMatches(model.model_, step.state, step.entries, changed, touched, counts, remarks)
 
 
 def find_changes(before: pa.Table, after: pa.Table) -> tuple[list[str], Rows]:

@@ -3,13 +3,15 @@
 A row is worth most as one end of an uncertain pair, so a set of about ten rows is made of several small uncertain
 neighbourhoods. Most are chosen where the committee disagrees, some where only one blocking view or only one of the two
 models (learned, unsupervised) proposes the pair, some at random over the range of scores, so that quality can be
-estimated without bias. A record that was labelled before is not asked about again.
+estimated without bias. The name of a set tells which of its pairs are the random ones. A record that was labelled
+before is not asked about again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,7 @@ NEIGHBOURHOOD_ROWS = 3
 COVERAGE_SHARE = 0.2
 RANDOM_SHARE = 0.1
 STRATA = 10
+_MARKED_NAME = re.compile(r"[0-9a-f]{16}((?:-r[0-9a-f]{8})+)(~[0-9]+)?")  # ~2: added where a name is taken already
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,16 @@ class PairPool:
     kind: Rows
 
 
-def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: int) -> list[list[int]]:
-    """Return disjoint groups of 2 or 3 rows, about `rows` in all, none of them `excluded`.
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """Disjoint groups of 2 or 3 rows to ask about, and the pairs among them that were drawn at random."""
+
+    groups: list[list[int]]
+    drawn: list[tuple[int, int]]
+
+
+def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: int) -> Neighbourhoods:
+    """Return disjoint groups of rows, about `rows` in all, none of them `excluded`.
 
     Deterministic in its arguments; the order of the pool does not matter.
     """
@@ -50,9 +61,11 @@ def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: in
     uncertain = rows - round(rows * COVERAGE_SHARE) - round(rows * RANDOM_SHARE)
     picker.pick(_take_turns(-pool.disagreement, pool.kind), until=uncertain, extend=True)
     picker.pick(_take_turns(-pool.coverage, pool.kind), until=rows - round(rows * RANDOM_SHARE), extend=False)
+    telling = len(picker.groups)
     picker.pick(_stratified_order(pool.probability, rng), until=rows, extend=False)
+    drawn = [(group[0], group[1]) for group in picker.groups[telling:]]
     picker.fill(rows)
-    return picker.groups
+    return Neighbourhoods(picker.groups, drawn)
 
 
 def _sorted_pool(pool: PairPool, excluded: Rows) -> PairPool:
@@ -141,7 +154,22 @@ def deal_sets(groups: Sequence[Sequence[int]], *, sets: int, seed: int) -> list[
     return dealt
 
 
-def name_set(keys: Sequence[str]) -> str:
-    """Name a set by its members, so that the same set has the same name in every run."""
-    digest = hashlib.sha256("\x1f".join(sorted(keys)).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()[:16]
+def name_set(keys: Sequence[str], drawn: Iterable[tuple[str, str]] = ()) -> str:
+    """Name a set by its members, so that the same set has the same name in every run.
+
+    `drawn`: pairs of keys that were drawn at random; those within the set are marked in its name. The name is all that
+    comes back with the labels: who reorders the rows, takes some out or adds some leaves the marks valid.
+    """
+    members = set(keys)
+    marks = sorted(f"-r{_hash(pair)[:8]}" for pair in drawn if members.issuperset(pair))
+    return "".join([_hash(keys)[:16], *marks])
+
+
+def is_drawn(name: str, a: str, b: str) -> bool:
+    """Say whether the name of a set marks the pair of the keys `a` and `b` as drawn at random."""
+    marked = _MARKED_NAME.fullmatch(name)
+    return marked is not None and f"-r{_hash((a, b))[:8]}" in marked[1]
+
+
+def _hash(keys: Sequence[str]) -> str:
+    return hashlib.sha256("\x1f".join(sorted(keys)).encode("utf-8", "surrogatepass")).hexdigest()

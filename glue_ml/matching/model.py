@@ -6,7 +6,7 @@ import io
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,8 @@ class Learned:
     `source_column`, where the labels showed one, is the column in which the two records of a match differ.
     `held_out` are the pairs behind the evaluation, `expected_gain` is what more labels would bring; models that were
     saved before they were kept have none.
+    Probabilities are those of pairs like the labelled ones, the hardest; `told` turns them into those of all candidate
+    pairs.
     """
 
     context: Scorer
@@ -80,6 +82,7 @@ class Learned:
     labels: tuple[LabeledRow, ...]
     held_out: HeldOut | None = None
     expected_gain: ExpectedGain | None = None
+    told: Calibration = field(default_factory=Calibration)
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,15 @@ class MatchModel:
             else np.where(source[left] == source[right], expit(logit(self.threshold) + WITHIN_SOURCE), probability)
         )
 
+    def tell_confidence(self, confidence: Scores) -> Scores:
+        """Return what the confidence of groups, a mean probability, is as a probability that the group is right.
+
+        It keeps the order. What is certain stays so: a row alone, or what the labels enforce.
+        """
+        if self.learned is None:
+            return confidence
+        return np.where(confidence >= 1.0, 1.0, self.learned.told.apply(confidence))
+
     @property
     def source_column(self) -> str | None:
         """The column in which candidate pairs must differ, if the labels showed one."""
@@ -207,6 +219,7 @@ def save_model(model: MatchModel, uri: str) -> None:
             "source_column": learned.source_column,
             "evaluation": learned.evaluation.to_dict(),
             "expected_gain": None if learned.expected_gain is None else learned.expected_gain.to_dict(),
+            "told": learned.told.to_dict(),
             **{name: _describe_scorer(getattr(learned, name)) for name in _SCORERS},
         }
         for name in _SCORERS:
@@ -251,6 +264,7 @@ def _load_learned(uri: str, members: dict[str, Any]) -> Learned:
         tuple(LabeledRow(row["labeling_set_id"], row["label"], row["key"]) for row in labels.to_pylist()),
         _load_held_out(storage.join(uri, "held_out.parquet")),
         None if members.get("expected_gain") is None else ExpectedGain.from_dict(members["expected_gain"]),
+        Calibration.from_dict(members["told"]) if "told" in members else Calibration(),
     )
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from glue_ml import __version__
 from glue_ml.matching.data_quality import RowQuality
-from glue_ml.matching.evaluation import HeldOut, precision_recall_curve
+from glue_ml.matching.evaluation import Confusion, Evaluation, HeldOut, Interval, precision_recall_curve
 from glue_ml.matching.report_charts import (
     draw_calibration,
     draw_candidates,
@@ -64,30 +64,48 @@ def _tell_head(data: ReportData) -> str:
 
 def _tell_quality(data: ReportData) -> str:
     found = data.evaluation
-    measures = (
-        ("precision at the threshold", found.precision),
-        ("recall at the threshold", found.recall),
-        ("F1 (best over all thresholds)", found.f1),
-        ("area under the precision-recall curve", found.area_under_pr_curve),
-        ("threshold: a pair with at least this probability is a match", found.threshold),
-    )
+    counts = Confusion(found.true_positives, found.false_positives, found.true_negatives, found.false_negatives)
     confusion = (
         ("labelled as a match", found.true_positives, found.false_negatives),
         ("labelled as no match", found.false_positives, found.true_negatives),
     )
     return make_section(
         "How good it is",
-        make_table(("measure", "value"), measures, numeric=("value",)),
-        make_table(("", "called a match", "called no match"), confusion, numeric=("called a match", "called no match")),
-        make_image(
-            draw_precision_recall(_curve(data.held_out), {"recall": found.recall, "precision": found.precision}),
-            alt=f"Precision by recall over all thresholds; the dot is the threshold {found.threshold:.2f}: precision "
-            f"{found.precision:.3f}, recall {found.recall:.3f}.",
-        ),
+        *_tell_measures(found),
+        make_heading("On the labelled pairs alone"),
         make_note(
             "Labelled pairs are chosen because they are hard, so on them a model looks worse than on the whole table."
         ),
+        make_table(("", "called a match", "called no match"), confusion, numeric=("called a match", "called no match")),
+        make_image(
+            draw_precision_recall(_curve(data.held_out), {"recall": counts.recall, "precision": counts.precision}),
+            alt=f"Precision by recall of the labelled pairs over all thresholds; the dot is the threshold "
+            f"{found.threshold:.2f}: precision {counts.precision:.3f}, recall {counts.recall:.3f}.",
+        ),
     )
+
+
+def _tell_measures(found: Evaluation) -> tuple[str, str]:
+    measures = (
+        ("precision at the threshold", found.precision, found.precision_interval),
+        ("recall at the threshold", found.recall, found.recall_interval),
+        ("F1 (best over all thresholds)", found.f1, found.f1_interval),
+        ("area under the precision-recall curve", found.area_under_pr_curve, None),
+        ("threshold: a pair with at least this probability is a match", found.threshold, None),
+    )
+    names = ("measure", "value", "90 % interval")
+    rows = [(name, value, _show_interval(interval)) for name, value, interval in measures]
+    if found.f1_interval is None:
+        return make_table(names[:2], [row[:2] for row in rows], numeric=("value",)), ""
+    return make_table(names, rows, numeric=("value",)), make_note(
+        "Estimated for all pairs of the table, from the scores of all candidate pairs and what the labels say a score "
+        "means. Labels cannot tell of matches that no candidate pair leads to: recall may be lower, never higher, for "
+        "them."
+    )
+
+
+def _show_interval(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
 
 
 def _curve(held_out: HeldOut) -> list[dict[str, float]]:
@@ -114,6 +132,10 @@ def _tell_calibration(data: ReportData) -> str:
         make_image(
             draw_histogram(_histogram(data.held_out), threshold),
             alt=f"Labelled pairs by probability; the dashed line is the threshold {threshold:.2f}.",
+        ),
+        make_note(
+            "Probabilities are meant for the candidate pairs of the table. Labelled pairs are the hardest of their "
+            "score, so among them surer pairs than these err more often."
         ),
     )
 
@@ -149,7 +171,7 @@ def _tell_blocking(data: ReportData) -> str:
     found = data.rows.candidates
     spread = [float(q) for q in np.quantile(found, [0.0, 0.5, 0.9, 1.0])] if len(found) else [0.0] * 4
     facts: list[tuple[str, str]] = [
-        ("labelled matches that blocking proposes", f"{data.evaluation.candidate_recall:.4f}"),
+        ("matches that blocking proposes, by the labels", f"{data.evaluation.candidate_recall:.4f}"),
         ("candidates of a row, on average", f"{found.mean() if len(found) else 0.0:.1f}"),
         ("least / median / 90 % / most", " / ".join(f"{each:.0f}" for each in spread)),
         ("rows without a candidate", f"{data.rows.without_candidate:,} of {data.rows.rows:,}"),

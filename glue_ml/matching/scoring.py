@@ -174,7 +174,8 @@ def score_pool(candidates: Candidates, model: MatchModel) -> PairPool:
     def score(batch: PairBatch) -> pa.Table:
         features = model.measure(batch.compared, batch.context)
         kind = np.zeros(len(batch.lo), np.int64) if model.learned is not None else _tell_kinds(batch)
-        columns = [batch.lo, batch.hi, *_judge(model, features, views), kind, _scatter(batch.lo, batch.hi, seed)]
+        judged = _judge(model, features, views)
+        columns = [batch.lo, batch.hi, *judged, kind, scatter_pairs(batch.lo, batch.hi, seed)]
         return keep_most_promising(pa.table(dict(zip(_POOL, columns, strict=True))))
 
     schema = "lo long, hi long, probability double, disagreement double, coverage double, "
@@ -246,7 +247,7 @@ def _judge_without_labels(
     return [together, doubt, together]
 
 
-def _scatter(lo: Rows, hi: Rows, seed: int) -> npt.NDArray[np.float64]:
+def scatter_pairs(lo: Rows, hi: Rows, seed: int) -> npt.NDArray[np.float64]:
     """Return a number in [0, 1) per pair that looks random but depends on the pair and the seed alone."""
     mixed = lo.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ hi.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
     mixed = (mixed ^ np.uint64(seed)) * np.uint64(0xBF58476D1CE4E5B9)

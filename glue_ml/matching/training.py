@@ -14,8 +14,16 @@ from glue_ml.errors import LabelError, NotReadyError
 from glue_ml.matching.blocking import list_candidates
 from glue_ml.matching.candidate_lists import CONTEXT, CandidateLists, look_up_context
 from glue_ml.matching.comparison import Feature, compare
-from glue_ml.matching.evaluation import HeldOut, area_under_precision_recall, evaluate_scores
+from glue_ml.matching.estimation import (
+    Population,
+    Sample,
+    estimate_quality,
+    fit_population_calibration,
+)
+from glue_ml.matching.evaluation import Calibration, HeldOut, Quality, area_under_precision_recall, evaluate_scores
+from glue_ml.matching.labeling import is_drawn
 from glue_ml.matching.learning import (
+    MIN_CALIBRATED,
     FoldForests,
     Scorer,
     assign_folds,
@@ -26,10 +34,12 @@ from glue_ml.matching.learning import (
 from glue_ml.matching.learning_curve import expect_gain, measure_curve
 from glue_ml.matching.model import Learned, MatchModel
 from glue_ml.matching.pipeline import Candidates
+from glue_ml.matching.population import count_scores
 from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
 from glue_ml.matching.scoring import look_first
+from glue_ml.matching.unproposed import Unproposed, estimate_coverage, find_unproposed
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -79,15 +89,19 @@ def _find(records: Records, pairs: Sequence[LabeledPair], side: str) -> Rows:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What there is to learn from: labelled pairs, their features, and which of them blocking proposes (`listed`)."""
+    """What there is to learn from: labelled pairs and their features.
+
+    `listed`: which of them blocking proposes; `drawn`: which of these were drawn at random.
+    """
 
     pairs: TrainingPairs
     features: Feature
     listed: Flags
+    drawn: Flags
 
     def select(self, kept: Flags) -> Lesson:
         """Return the lesson of some of the pairs."""
-        return Lesson(self.pairs.select(kept), self.features[kept], self.listed[kept])
+        return Lesson(self.pairs.select(kept), self.features[kept], self.listed[kept], self.drawn[kept])
 
 
 def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow], *, source: str | None) -> Learned:
@@ -104,24 +118,29 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     fold = assign_folds(lesson.pairs.sets, seed=seed)
     plain, plain_folds = _teach(lesson, lesson.features[:, : -len(CONTEXT)], fold, seed=seed, on=None)
     context, context_folds = _teach(lesson, lesson.features, fold, seed=seed, on=lesson.listed)
-    seen = look_first(candidates, model, context)[0]
+    seen, proposed = look_first(candidates, model, context)
     rivals = measure_labeled_rivals(seen, lesson.pairs, context_folds.score)
     second, second_folds = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
     prefers_context = _quality(lesson, second_folds) >= _quality(lesson, plain_folds)
-    chosen = (
-        second.calibration.apply(second_folds.score) if prefers_context else plain.calibration.apply(plain_folds.score)
-    )
+    folded = second_folds if prefers_context else plain_folds
+    sample = sample_lesson(lesson, folded)
+    scorer = second if prefers_context else plain
     probability = plain.probability(whole.features)
-    probability[kept] = np.where(lesson.listed, chosen, plain.calibration.apply(plain_folds.score))
+    probability[kept] = np.where(
+        lesson.listed, scorer.calibration.apply(folded.score), plain.calibration.apply(plain_folds.score)
+    )
     folds = context_folds if prefers_context else plain_folds
     used = lesson.features if prefers_context else lesson.features[:, : -len(CONTEXT)]
     names = model.features[: used.shape[1]]
+    population = count_scores(candidates, model, scorer, pairs=proposed, seen=seen if prefers_context else None)
+    unproposed = sort_out_unproposed(whole, probability, threshold=model.threshold)
     evaluation = evaluate_scores(
         pairs.is_match,
         probability,
         threshold=model.threshold,
         column_importances=measure_column_importances(used, names, lesson.pairs.is_match, folds, seed=seed),
-        candidate_recall=measure_candidate_recall(lists, pairs),
+        candidate_recall=estimate_coverage(unproposed),
+        quality=estimate_table(model, sample, scorer.calibration, population, unproposed),
     )
     held_out = hold_out(records, pairs, probability)
     curve = measure_curve(
@@ -129,7 +148,40 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     )  # fmt: skip
     likely = int((seen.column("first_score").to_numpy() >= 0.5).sum())
     gain = expect_gain(curve, f1=evaluation.f1, matches=likely, labelled=len(labels))
-    return Learned(context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out, gain)
+    told = scorer.calibration.translate(fit_population_calibration(sample))
+    return Learned(
+        context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out, gain, told
+    )  # fmt: skip
+
+
+def sample_lesson(lesson: Lesson, folds: FoldForests) -> Sample:
+    """Return the labelled pairs that blocking proposes, with their out-of-fold scores.
+
+    All labelled pairs, where these hold too few of a class: see `learning.fit_scorer`.
+    """
+    sample = Sample(folds.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets)
+    listed = sample.select(lesson.listed)
+    return listed if np.bincount(listed.is_match, minlength=2).min() >= MIN_CALIBRATED else sample
+
+
+def estimate_table(
+    model: MatchModel, sample: Sample, calibration: Calibration, population: Population, unproposed: Unproposed
+) -> Quality | None:
+    """Estimate the quality on all pairs of the table; None where there is no candidate pair."""
+    if not population.pairs.any():
+        return None
+    threshold, seed = model.threshold, model.settings.seed
+    return estimate_quality(sample, population, unproposed, calibration, threshold=threshold, seed=seed)
+
+
+def sort_out_unproposed(lesson: Lesson, probability: Scores, *, threshold: float) -> Unproposed:
+    """Return the labelled matches that tell what blocking misses, the likeliest being taken for chosen."""
+    pairs, matches = lesson.pairs, np.flatnonzero(lesson.pairs.is_match)
+    order = matches[np.argsort(-probability[matches], kind="stable")]
+    sets = [pairs.sets[i] for i in order.tolist()]
+    implied = order[find_unproposed(pairs.left[order], pairs.right[order], sets, lesson.listed[order])]
+    names = tuple(pairs.sets[i] for i in implied.tolist())
+    return Unproposed(names, lesson.listed[implied], probability[implied] >= threshold)
 
 
 def hold_out(records: Records, pairs: TrainingPairs, probability: Scores) -> HeldOut:
@@ -148,7 +200,14 @@ def prepare_lesson(model: MatchModel, records: Records, lists: CandidateLists, p
     """Measure the labelled pairs; `lists` holds the candidates of all of their rows."""
     context = look_up_context(lists, pairs.left, pairs.right)
     features = model.measure(compare(records, pairs.left, pairs.right), context)
-    return Lesson(pairs, features, context[:, CONTEXT.index("lists")] > 0)
+    listed = context[:, CONTEXT.index("lists")] > 0
+    return Lesson(pairs, features, listed, listed & find_drawn(records, pairs))
+
+
+def find_drawn(records: Records, pairs: TrainingPairs) -> Flags:
+    """Return which pairs the names of their sets mark as drawn at random."""
+    left, right = (records.keys.take(pa.array(side)).to_pylist() for side in (pairs.left, pairs.right))
+    return np.array([is_drawn(*each) for each in zip(pairs.sets, left, right, strict=True)], dtype=bool)
 
 
 def choose_taught(lesson: Lesson, *, seed: int) -> Flags:
@@ -191,11 +250,3 @@ def measure_labeled_rivals(seen: pa.Table, pairs: TrainingPairs, score: Scores) 
 def _quality(lesson: Lesson, folds: FoldForests) -> float:
     """The area under the precision-recall curve over the pairs that blocking proposes."""
     return area_under_precision_recall(lesson.pairs.is_match[lesson.listed], folds.score[lesson.listed])
-
-
-def measure_candidate_recall(lists: CandidateLists, pairs: TrainingPairs) -> float:
-    """Return the share of labelled matches that blocking proposes from either side: what no model can win back."""
-    width = np.int64(1 + max(lists.other.max(initial=0), pairs.left.max(initial=0), pairs.right.max(initial=0)))
-    proposed = lists.row * width + lists.other
-    found = np.isin(pairs.left * width + pairs.right, proposed) | np.isin(pairs.right * width + pairs.left, proposed)
-    return float(found[pairs.is_match].mean())

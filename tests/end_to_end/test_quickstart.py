@@ -43,7 +43,7 @@ def test_the_matches_are_good(quickstart: QuickstartRun) -> None:
 
 def test_the_estimate_is_shown_as_it_was_written(quickstart: QuickstartRun) -> None:
     estimate = quickstart.read_report()["estimate"]
-    shown = re.search(r"by the labels, over the hard pairs labelled +(\S+) +(\S+) +(\S+)", quickstart.stdout)
+    shown = re.search(r"as estimated from the labels +(\S+) +(\S+) +(\S+)", quickstart.stdout)
     assert shown is not None
     assert shown.groups() == tuple(f"{estimate[name]:.4f}" for name in ("precision", "recall", "f1"))
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from glue_ml import __version__
 from glue_ml.cli import app
-from glue_ml.console import StageBar, report_errors, say, show_evaluation, show_matches, show_table
+from glue_ml.console import StageBar, report_errors, say, show_evaluation, show_matches, show_metrics, show_table
 from glue_ml.errors import InputError, LabelError
 from glue_ml.matching.evaluation import Evaluation
 
@@ -214,6 +214,26 @@ def test_an_evaluation_is_shown_with_bars_in_proportion(capsys: pytest.CaptureFi
     assert rows["labelled as a non-match"][-2:] == ["10", "55"]
     assert (rows["phone"][-1].count("█"), rows["city"][-1].count("█")) == (30, 15)
     assert "█" not in "".join(rows["x"])
+
+
+def test_intervals_are_shown_where_there_are_such(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation = Evaluation(
+        area_under_pr_curve=0.9, precision=0.75, recall=0.6, f1=0.7, true_positives=3, false_positives=1,
+        true_negatives=5, false_negatives=2, column_importances=(("x", 1.0),), candidate_recall=0.99, threshold=0.5,
+        labeled_pairs=11, precision_interval=(0.7, 0.81), recall_interval=(0.5, 0.65), f1_interval=(0.58, 0.72),
+    )  # fmt: skip
+    show_evaluation(evaluation)
+    alone = capsys.readouterr().out
+    api = {"Precision": 0.75, "Recall": 0.6, "F1": 0.7, "AreaUnderPRCurve": 0.9}
+    show_metrics(api, evaluation.to_dict())
+    served = capsys.readouterr().out
+    for shown in (alone, served):
+        assert "90 % interval" in shown
+        words = " ".join(shown.split())
+        assert "precision 0.7500 0.7000 to 0.8100" in words
+        assert "0.7000 0.5800 to 0.7200" in words
+    show_metrics(api)
+    assert "interval" not in capsys.readouterr().out
 
 
 def test_without_a_terminal_every_step_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

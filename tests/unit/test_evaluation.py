@@ -20,12 +20,14 @@ from glue_ml.matching.evaluation import (
     Calibration,
     Confusion,
     Evaluation,
+    Quality,
     area_under_precision_recall,
     confusion,
     evaluate_scores,
     fit_calibration,
     max_f1,
     precision_recall_curve,
+    tell_quality,
 )
 
 Flags = npt.NDArray[np.bool_]
@@ -139,14 +141,18 @@ class TestConfusion:
         assert counts.precision == pytest.approx(metrics.precision_score(is_match, score >= threshold, zero_division=0))
 
 
+QUALITY = Quality(0.95, 0.97, 0.8, 0.9, (0.95, 1.0), (0.7, 0.85), (0.82, 0.93))
+
+
 class TestEvaluation:
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, quality: Quality | None = None) -> Evaluation:
         return evaluate_scores(
             np.array([True, False, True, False]),
             np.array([0.9, 0.8, 0.7, 0.1]),
             threshold=0.85,
             column_importances=[("city", 0.25), ("street", 0.25), ("name", 0.5)],
             candidate_recall=0.75,
+            quality=quality,
         )
 
     def test_measures_at_the_threshold_and_the_best_f1(self) -> None:
@@ -167,8 +173,28 @@ class TestEvaluation:
         )
 
     def test_survives_json(self) -> None:
+        for evaluation in (self.evaluate(), self.evaluate(QUALITY)):
+            assert Evaluation.from_dict(json.loads(json.dumps(evaluation.to_dict()))) == evaluation
+
+    def test_one_that_was_stored_before_there_were_intervals_is_read(self) -> None:
         evaluation = self.evaluate()
-        assert Evaluation.from_dict(json.loads(json.dumps(evaluation.to_dict()))) == evaluation
+        old = {name: value for name, value in evaluation.to_dict().items() if not name.endswith("_interval")}
+        assert Evaluation.from_dict(json.loads(json.dumps(old))) == evaluation
+        assert evaluation.f1_interval is None
+
+    def test_what_was_estimated_for_the_table_is_told_and_the_counts_stay_those_of_the_labels(self) -> None:
+        found = self.evaluate(QUALITY)
+        assert (found.precision, found.recall, found.f1, found.area_under_pr_curve) == (0.97, 0.8, 0.9, 0.95)
+        assert found.recall_interval == (0.7, 0.85)
+        assert (found.true_positives, found.false_negatives, found.labeled_pairs) == (1, 1, 4)
+
+    def test_is_told_in_sentences(self) -> None:
+        assert tell_quality(self.evaluate(QUALITY)) == (
+            "Precision is 0.9700 (90 % interval 0.9500 to 1.0000).",
+            "Recall is 0.8000 (90 % interval 0.7000 to 0.8500).",
+            "F1, the best over all thresholds, is 0.9000 (90 % interval 0.8200 to 0.9300).",
+        )
+        assert tell_quality(self.evaluate())[0] == "Precision is 1.0000."
 
 
 class TestCalibration:
@@ -244,6 +270,11 @@ class TestCalibration:
         weighted = fit_calibration(score, is_match, times.astype(np.float64))
         repeated = fit_calibration(np.repeat(score, times), np.repeat(is_match, times))
         assert (weighted.slope, weighted.intercept) == pytest.approx((repeated.slope, repeated.intercept), abs=1e-4)
+
+    def test_translates_probabilities_into_those_of_another(self) -> None:
+        one, other, score = Calibration(1.2, -0.4), Calibration(2.1, 0.3), np.linspace(0.01, 0.99, 50)
+        assert one.translate(other).apply(one.apply(score)) == pytest.approx(other.apply(score), abs=2e-3)
+        assert one.translate(one) == Calibration()
 
     def test_survives_json(self) -> None:
         calibration = Calibration(1.7, -0.3)

@@ -16,7 +16,7 @@ import pytest
 
 from glue_ml.matching import report_charts, report_sections
 from glue_ml.matching.data_quality import ColumnQuality, RowQuality
-from glue_ml.matching.evaluation import HeldOut, evaluate_scores
+from glue_ml.matching.evaluation import HeldOut, Quality, evaluate_scores
 from glue_ml.matching.report_data import ReportData, choose_hardest, measure_calibration, wilson_interval
 from glue_ml.matching.report_sections import render_report
 
@@ -110,6 +110,25 @@ def test_the_report_is_one_well_formed_page_with_all_of_its_parts() -> None:
     text = "".join(root.itertext())
     for part in ("2026-01-02 03:04 UTC", "Müller & Co k", "90.0%", "'smith' (7)", "0.9700", "3.0 MiB", "15 of 1,000"):
         assert part in text
+
+
+def test_the_intervals_are_shown_and_the_numbers_are_those_of_the_evaluation() -> None:
+    data = make_data()
+    quality = Quality(0.95, 0.9712, 0.8034, 0.9056, (0.95, 1.0), (0.7, 0.8512), (0.82, 0.93))
+    found = replace(
+        data.evaluation, precision=quality.precision, recall=quality.recall, f1=quality.f1,
+        precision_interval=quality.precision_interval, recall_interval=quality.recall_interval,
+        f1_interval=quality.f1_interval,
+    )  # fmt: skip
+    cells = [cell.itertext() for cell in parse(render_report(replace(data, evaluation=found))).iter("td")]
+    shown = ["".join(cell) for cell in cells]
+    for value, interval in (
+        ("0.9712", "0.9500 to 1.0000"),
+        ("0.8034", "0.7000 to 0.8512"),
+        ("0.9056", "0.8200 to 0.9300"),
+    ):
+        assert shown[shown.index(value) + 1] == interval
+    assert "interval" not in "".join(parse(render_report(data)).find("body/section").itertext())  # type: ignore[union-attr]
 
 
 def test_the_page_loads_nothing_and_runs_nothing(hostile_page: str) -> None:
