@@ -72,9 +72,9 @@ def _tell_quality(data: ReportData) -> str:
     return make_section(
         "How good it is",
         *_tell_measures(found),
-        make_heading("On the labelled pairs alone"),
         make_note(
-            "Labelled pairs are chosen because they are hard, so on them a model looks worse than on the whole table."
+            "The rest is of the labelled pairs alone. They are chosen because they are hard, so on them a model looks "
+            "worse than on the whole table."
         ),
         make_table(("", "called a match", "called no match"), confusion, numeric=("called a match", "called no match")),
         make_image(
@@ -134,8 +134,8 @@ def _tell_calibration(data: ReportData) -> str:
             alt=f"Labelled pairs by probability; the dashed line is the threshold {threshold:.2f}.",
         ),
         make_note(
-            "Probabilities are meant for the candidate pairs of the table. Labelled pairs are the hardest of their "
-            "score, so among them surer pairs than these err more often."
+            "These are labelled pairs, the hardest of the table. Other candidate pairs of a probability above one half "
+            "are matches more often than it says, those below less often; the estimates above allow for that."
         ),
     )
 

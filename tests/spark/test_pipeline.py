@@ -10,6 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 from scipy import sparse
 
+from glue_ml.domain.labels import LabeledRow
 from glue_ml.matching.agreement import code_patterns
 from glue_ml.matching.blocking import BlockingBudget, build_index, list_pairs
 from glue_ml.matching.candidate_lists import CONTEXT
@@ -27,17 +28,20 @@ from glue_ml.matching.pipeline import (
     open_candidates,
     propose_pairs,
 )
+from glue_ml.matching.population import count_scores
 from glue_ml.matching.records import prepare_records
 from glue_ml.matching.scoring import (
     POOL_PAIRS,
     count_candidate_patterns,
     keep_most_promising,
+    look_first,
     score_edges,
     score_pool,
 )
 from glue_ml.matching.sentence_encoder import scale_rows
 from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.table import collect_arrow
+from glue_ml.matching.training import learn
 from glue_ml.matching.unsupervised import TAIL_RANK, fit_unsupervised
 from tests.people import make_people
 
@@ -114,6 +118,26 @@ def test_both_plans_propose_the_same_pairs_for_labelling(spark: SparkSession, bl
     here, there = (score_pool(c, model) for c in (DriverCandidates(blocked), SparkCandidates(spark, blocked)))
     for field in fields(here):
         np.testing.assert_array_equal(getattr(here, field.name), getattr(there, field.name))
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_both_plans_count_the_same_scores(spark: SparkSession, blocked: Blocked, twice: bool) -> None:
+    _, truth = make_people(300, seed=9)
+    here, there = DriverCandidates(blocked), SparkCandidates(spark, blocked)
+    unsupervised = fit_unsupervised(blocked.records, count_candidate_patterns(here), seed=0)
+    model = MatchModel(Settings(primary_key="id"), blocked.records.profiles, unsupervised)
+    keys = sorted(truth, key=lambda key: truth[key])[:120]
+    labels = [LabeledRow(f"s{place // 10}", str(truth[key]), key) for place, key in enumerate(keys)]
+    learned = learn(model, here, labels, source=None)
+    seen, pairs = look_first(here, model, learned.context)
+    scorer = learned.second if twice else learned.plain
+    counted = [
+        count_scores(candidates, model, scorer, pairs=pairs, seen=seen if twice else None)
+        for candidates in (here, there)
+    ]
+    assert counted[0].pairs.sum() == pytest.approx(pairs)
+    np.testing.assert_array_equal(counted[0].score, counted[1].score)
+    np.testing.assert_array_equal(counted[0].pairs, counted[1].pairs)
 
 
 def test_only_the_most_promising_pairs_are_brought_together() -> None:
