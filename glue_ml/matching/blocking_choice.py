@@ -16,11 +16,11 @@ from glue_ml.domain.labels import LabeledRow
 from glue_ml.matching.blocking import LEARNED_KEYS, BlockingIndex, build_index, list_candidates
 from glue_ml.matching.candidate_lists import look_up_lists
 from glue_ml.matching.key_rules import KeyRule, learn_key_rules
+from glue_ml.matching.lessons import TrainingPairs, across_sources, locate_pairs
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import Blocked
 from glue_ml.matching.records import Records, add_meaning, could_be_source
 from glue_ml.matching.semantic_view import SemanticView
-from glue_ml.matching.training import TrainingPairs, across_sources, locate_pairs
 
 Bits = npt.NDArray[np.int64]
 

@@ -1,4 +1,9 @@
-"""Training: from prepared records and labelled rows to a `Learned` model. Pure numpy, on the driver."""
+"""Training: from lessons to a `Learned` model. Pure numpy, on the driver.
+
+Three forests are grown: one sees the pair alone (plain), one also its candidate lists (context), and one looks a second
+time at the pairs that may match, given what the second forest thinks of their rivals. Every labelled pair is scored by
+forests that did not see its set; these scores choose between the forests, calibrate them and tell how good they are.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +14,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from glue_ml.domain.labels import LabeledPair, LabeledRow, labeled_pairs
-from glue_ml.errors import LabelError, NotReadyError
+from glue_ml.domain.labels import LabeledRow
 from glue_ml.matching.blocking import list_candidates
-from glue_ml.matching.candidate_lists import CONTEXT, CandidateLists, look_up_context
-from glue_ml.matching.comparison import Feature, compare
+from glue_ml.matching.candidate_lists import CONTEXT
+from glue_ml.matching.comparison import Feature
 from glue_ml.matching.estimation import (
     Population,
     Sample,
     estimate_quality,
     fit_population_calibration,
 )
-from glue_ml.matching.evaluation import Calibration, HeldOut, Quality, area_under_precision_recall, evaluate_scores
-from glue_ml.matching.labeling import is_drawn
+from glue_ml.matching.evaluation import (
+    Calibration,
+    Evaluation,
+    HeldOut,
+    Quality,
+    area_under_precision_recall,
+    evaluate_scores,
+)
 from glue_ml.matching.learning import (
     MIN_CALIBRATED,
     FoldForests,
@@ -31,7 +41,15 @@ from glue_ml.matching.learning import (
     grow_fold_forests,
     measure_column_importances,
 )
-from glue_ml.matching.learning_curve import expect_gain, measure_curve
+from glue_ml.matching.learning_curve import ExpectedGain, expect_gain, measure_curve
+from glue_ml.matching.lessons import (
+    Lesson,
+    TrainingPairs,
+    across_sources,
+    choose_taught,
+    locate_pairs,
+    prepare_lesson,
+)
 from glue_ml.matching.model import Learned, MatchModel
 from glue_ml.matching.pipeline import Candidates
 from glue_ml.matching.population import count_scores
@@ -45,63 +63,52 @@ Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-MIN_OTHERS = 100  #: Pairs that blocking does not propose, to learn from in any case.
+
+@dataclass(frozen=True)
+class Taught:
+    """A scorer and the forests that scored the labelled pairs out of fold."""
+
+    scorer: Scorer
+    folds: FoldForests
+
+    @property
+    def probability(self) -> Scores:
+        """The calibrated out-of-fold score of each labelled pair."""
+        return self.scorer.calibration.apply(self.folds.score)
 
 
 @dataclass(frozen=True)
-class TrainingPairs:
-    """The labelled pairs as row numbers, with the set each was judged in."""
+class Trained:
+    """The three forests, and the candidate pairs that were looked at a second time: `seen`, of `proposed` in all."""
 
-    left: Rows
-    right: Rows
-    is_match: npt.NDArray[np.bool_]
-    sets: tuple[str, ...]
+    lesson: Lesson
+    plain: Taught
+    context: Taught
+    second: Taught
+    seen: pa.Table
+    proposed: int
 
-    def select(self, kept: Flags) -> TrainingPairs:
-        """Return the pairs where `kept`."""
-        sets = tuple(name for name, keep in zip(self.sets, kept, strict=True) if keep)
-        return TrainingPairs(self.left[kept], self.right[kept], self.is_match[kept], sets)
+    @property
+    def prefers_context(self) -> bool:
+        """Whether looking twice told the labelled pairs apart better than the pair alone."""
+        return self._quality(self.second) >= self._quality(self.plain)
 
+    @property
+    def decisive(self) -> Taught:
+        """What decides about candidate pairs."""
+        return self.second if self.prefers_context else self.plain
 
-def locate_pairs(records: Records, labels: Sequence[LabeledRow]) -> TrainingPairs:
-    """Find the labelled pairs in the table.
+    @property
+    def explained(self) -> tuple[Feature, FoldForests]:
+        """The features and the forests by which columns are weighed: those of the first look."""
+        if self.prefers_context:
+            return self.lesson.features, self.context.folds
+        return self.lesson.features[:, : -len(CONTEXT)], self.plain.folds
 
-    Raises LabelError for a key that the table does not hold, NotReadyError unless there is a match and a non-match.
-    """
-    pairs = labeled_pairs(labels)
-    left, right = _find(records, pairs, "left"), _find(records, pairs, "right")
-    is_match = np.array([pair.is_match for pair in pairs], dtype=bool)
-    if not is_match.any() or is_match.all():
-        held = "no pair at all" if not len(is_match) else "only matches" if is_match.all() else "only non-matches"
-        raise NotReadyError(f"the labels hold {held}; at least one match (two rows of a set with equal labels) and "
-                            "one non-match (different labels) are needed")  # fmt: skip
-    return TrainingPairs(left, right, is_match, tuple(pair.labeling_set_id for pair in pairs))
-
-
-def _find(records: Records, pairs: Sequence[LabeledPair], side: str) -> Rows:
-    keys = [getattr(pair, side) for pair in pairs]
-    rows = records.find_rows(keys)
-    if (rows < 0).any():
-        unknown = keys[int(np.argmax(rows < 0))]
-        raise LabelError(f"the labels name key {unknown!r}, which the table does not hold; label rows of this table")
-    return rows
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What there is to learn from: labelled pairs and their features.
-
-    `listed`: which of them blocking proposes; `drawn`: which of these were drawn at random.
-    """
-
-    pairs: TrainingPairs
-    features: Feature
-    listed: Flags
-    drawn: Flags
-
-    def select(self, kept: Flags) -> Lesson:
-        """Return the lesson of some of the pairs."""
-        return Lesson(self.pairs.select(kept), self.features[kept], self.listed[kept], self.drawn[kept])
+    def _quality(self, taught: Taught) -> float:
+        """The area under the precision-recall curve over the pairs that blocking proposes."""
+        listed = self.lesson.listed
+        return area_under_precision_recall(self.lesson.pairs.is_match[listed], taught.folds.score[listed])
 
 
 def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow], *, source: str | None) -> Learned:
@@ -114,52 +121,87 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     lists = list_candidates(index, np.unique(np.concatenate([pairs.left, pairs.right])))
     whole = prepare_lesson(model, records, lists, pairs)
     kept = choose_taught(whole, seed=seed)
-    lesson = whole.select(kept)
-    fold = assign_folds(lesson.pairs.sets, seed=seed)
-    plain, plain_folds = _teach(lesson, lesson.features[:, : -len(CONTEXT)], fold, seed=seed, on=None)
-    context, context_folds = _teach(lesson, lesson.features, fold, seed=seed, on=lesson.listed)
-    seen, proposed = look_first(candidates, model, context)
-    rivals = measure_labeled_rivals(seen, lesson.pairs, context_folds.score)
-    second, second_folds = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
-    prefers_context = _quality(lesson, second_folds) >= _quality(lesson, plain_folds)
-    folded = second_folds if prefers_context else plain_folds
-    sample = sample_lesson(lesson, folded)
-    scorer = second if prefers_context else plain
-    probability = plain.probability(whole.features)
-    probability[kept] = np.where(
-        lesson.listed, scorer.calibration.apply(folded.score), plain.calibration.apply(plain_folds.score)
+    trained = train(model, candidates, whole.select(kept))
+    probability = judge_held_out(trained, whole, kept)
+    evaluation = evaluate(model, candidates, trained, whole, probability)
+    return Learned(
+        trained.context.scorer,
+        trained.second.scorer,
+        trained.plain.scorer,
+        trained.prefers_context,
+        source,
+        evaluation,
+        tuple(labels),
+        hold_out(records, pairs, probability),
+        foresee_gain(trained, evaluation, labelled=len(labels), seed=seed),
+        trained.decisive.scorer.calibration.translate(fit_population_calibration(sample_lesson(trained))),
     )
-    folds = context_folds if prefers_context else plain_folds
-    used = lesson.features if prefers_context else lesson.features[:, : -len(CONTEXT)]
-    names = model.features[: used.shape[1]]
-    population = count_scores(candidates, model, scorer, pairs=proposed, seen=seen if prefers_context else None)
+
+
+def train(model: MatchModel, candidates: Candidates, lesson: Lesson) -> Trained:
+    """Grow the forests, each on what the one before it has found."""
+    seed = model.settings.seed
+    fold = assign_folds(lesson.pairs.sets, seed=seed)
+    plain = _teach(lesson, lesson.features[:, : -len(CONTEXT)], fold, seed=seed, on=None)
+    context = _teach(lesson, lesson.features, fold, seed=seed, on=lesson.listed)
+    seen, proposed = look_first(candidates, model, context.scorer)
+    rivals = measure_labeled_rivals(seen, lesson.pairs, context.folds.score)
+    second = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
+    return Trained(lesson, plain, context, second, seen, proposed)
+
+
+def judge_held_out(trained: Trained, whole: Lesson, kept: Flags) -> Scores:
+    """Return the probability of every labelled pair by forests that did not see it.
+
+    Pairs that nobody learned from (not `kept`) and those that blocking does not propose are judged by themselves.
+    """
+    probability = trained.plain.scorer.probability(whole.features)
+    listed = trained.lesson.listed
+    probability[kept] = np.where(listed, trained.decisive.probability, trained.plain.probability)
+    return probability
+
+
+def evaluate(
+    model: MatchModel, candidates: Candidates, trained: Trained, whole: Lesson, probability: Scores
+) -> Evaluation:
+    """Measure the labelled pairs, of these out-of-fold probabilities, and estimate the quality of the whole table."""
+    decisive, (features, folds) = trained.decisive, trained.explained
+    importances = measure_column_importances(
+        features,
+        model.features[: features.shape[1]],
+        trained.lesson.pairs.is_match,
+        folds,
+        seed=model.settings.seed,
+    )
+    seen = trained.seen if trained.prefers_context else None
+    population = count_scores(candidates, model, decisive.scorer, pairs=trained.proposed, seen=seen)
     unproposed = sort_out_unproposed(whole, probability, threshold=model.threshold)
-    evaluation = evaluate_scores(
-        pairs.is_match,
+    return evaluate_scores(
+        whole.pairs.is_match,
         probability,
         threshold=model.threshold,
-        column_importances=measure_column_importances(used, names, lesson.pairs.is_match, folds, seed=seed),
+        column_importances=importances,
         candidate_recall=estimate_coverage(unproposed),
-        quality=estimate_table(model, sample, scorer.calibration, population, unproposed),
+        quality=estimate_table(model, sample_lesson(trained), decisive.scorer.calibration, population, unproposed),
     )
-    held_out = hold_out(records, pairs, probability)
-    curve = measure_curve(
-        used, lesson.pairs.is_match, lesson.pairs.sets, folds, judged=lesson.listed, seed=seed
-    )  # fmt: skip
-    likely = int((seen.column("first_score").to_numpy() >= 0.5).sum())
-    gain = expect_gain(curve, f1=evaluation.f1, matches=likely, labelled=len(labels))
-    told = scorer.calibration.translate(fit_population_calibration(sample))
-    return Learned(
-        context, second, plain, prefers_context, source, evaluation, tuple(labels), held_out, gain, told
-    )  # fmt: skip
 
 
-def sample_lesson(lesson: Lesson, folds: FoldForests) -> Sample:
-    """Return the labelled pairs that blocking proposes, with their out-of-fold scores.
+def foresee_gain(trained: Trained, evaluation: Evaluation, *, labelled: int, seed: int) -> ExpectedGain:
+    """Return what more labels are expected to bring."""
+    features, folds = trained.explained
+    pairs = trained.lesson.pairs
+    curve = measure_curve(features, pairs.is_match, pairs.sets, folds, judged=trained.lesson.listed, seed=seed)
+    likely = int((trained.seen.column("first_score").to_numpy() >= 0.5).sum())
+    return expect_gain(curve, f1=evaluation.f1, matches=likely, labelled=labelled)
+
+
+def sample_lesson(trained: Trained) -> Sample:
+    """Return the labelled pairs that blocking proposes, with the out-of-fold scores that decide.
 
     All labelled pairs, where these hold too few of a class: see `learning.fit_scorer`.
     """
-    sample = Sample(folds.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets)
+    lesson = trained.lesson
+    sample = Sample(trained.decisive.folds.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets)
     listed = sample.select(lesson.listed)
     return listed if np.bincount(listed.is_match, minlength=2).min() >= MIN_CALIBRATED else sample
 
@@ -190,44 +232,11 @@ def hold_out(records: Records, pairs: TrainingPairs, probability: Scores) -> Hel
     return HeldOut(left, right, pairs.is_match, probability)
 
 
-def across_sources(records: Records, pairs: TrainingPairs, source: str | None) -> TrainingPairs:
-    """Return the pairs whose records differ in the column `source`; all pairs where it is None."""
-    codes = records.codes_of(source)
-    return pairs if codes is None else pairs.select(codes[pairs.left] != codes[pairs.right])
-
-
-def prepare_lesson(model: MatchModel, records: Records, lists: CandidateLists, pairs: TrainingPairs) -> Lesson:
-    """Measure the labelled pairs; `lists` holds the candidates of all of their rows."""
-    context = look_up_context(lists, pairs.left, pairs.right)
-    features = model.measure(compare(records, pairs.left, pairs.right), context)
-    listed = context[:, CONTEXT.index("lists")] > 0
-    return Lesson(pairs, features, listed, listed & find_drawn(records, pairs))
-
-
-def find_drawn(records: Records, pairs: TrainingPairs) -> Flags:
-    """Return which pairs the names of their sets mark as drawn at random."""
-    left, right = (records.keys.take(pa.array(side)).to_pylist() for side in (pairs.left, pairs.right))
-    return np.array([is_drawn(*each) for each in zip(pairs.sets, left, right, strict=True)], dtype=bool)
-
-
-def choose_taught(lesson: Lesson, *, seed: int) -> Flags:
-    """Return which pairs to learn from: matches, proposed pairs, and as many of the others.
-
-    Most pairs of a labelling set are rows that nobody would confuse: thousands of them teach no more than a few, they
-    take most of the time, and they are unlike the pairs to be scored.
-    """
-    kept = lesson.listed | lesson.pairs.is_match
-    others = np.flatnonzero(~kept)
-    chosen = np.random.default_rng(seed).permutation(others)[: max(MIN_OTHERS, int(kept.sum()))]
-    kept[chosen] = True
-    return kept
-
-
-def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flags | None) -> tuple[Scorer, FoldForests]:
+def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flags | None) -> Taught:
     is_match = lesson.pairs.is_match
     folds = grow_fold_forests(features, is_match, fold, seed=seed)
     columns = np.arange(features.shape[1])
-    return fit_scorer(features, columns, is_match, folds, seed=seed, calibrated_on=on), folds
+    return Taught(fit_scorer(features, columns, is_match, folds, seed=seed, calibrated_on=on), folds)
 
 
 def measure_labeled_rivals(seen: pa.Table, pairs: TrainingPairs, score: Scores) -> Feature:
@@ -245,8 +254,3 @@ def measure_labeled_rivals(seen: pa.Table, pairs: TrainingPairs, score: Scores) 
     )
     place[~known] = len(lo) + np.arange((~known).sum())
     return measure_rivals(score, at_lo[place], at_hi[place])
-
-
-def _quality(lesson: Lesson, folds: FoldForests) -> float:
-    """The area under the precision-recall curve over the pairs that blocking proposes."""
-    return area_under_precision_recall(lesson.pairs.is_match[lesson.listed], folds.score[lesson.listed])

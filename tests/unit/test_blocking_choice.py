@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from glue_ml.matching.blocking import BlockingBudget, BlockingIndex, build_index
 from glue_ml.matching.blocking_choice import choose_credible, find_source_column
+from glue_ml.matching.lessons import TrainingPairs
 from glue_ml.matching.records import Records, prepare_records
-from glue_ml.matching.training import TrainingPairs
 
 ENTITIES = 60
 Rows = npt.NDArray[np.int64]
