@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,8 @@ from glue_ml.matching.records import Records, ValueCounts, count_values, prepare
 from glue_ml.matching.row_pairs import Rows, Scores
 from glue_ml.matching.touched import Found, match_changed, match_everything
 from glue_ml.matching.touched_pairs import Judge, ListRows
+
+T = TypeVar("T")
 
 PAIRS_PER_BATCH = 50_000  #: Pairs compared at once.
 OUTGROWN = 2.0  #: From so many times the rows that were counted on, or fewer than the inverse, a full run is advised.
@@ -144,28 +147,33 @@ def judge_by(
 ) -> Judge:
     """Return how `model` decides pairs of `table`; only the rows that are asked about are prepared."""
 
-    def map_pairs(lo: Rows, hi: Rows, measure: Callable[[Records, Rows, Rows, slice], Scores]) -> Scores:
+    def map_pairs(lo: Rows, hi: Rows, measure: Callable[[Records, Rows, Rows, slice], T]) -> list[T]:
         rows, place = np.unique(np.append(lo, hi), return_inverse=True)
         records = prepare_records(table.take(pa.array(rows)), model.profiles, values, model.semantics)
         left, right = place[: len(lo)], place[len(lo) :]
         parts = [slice(start, start + PAIRS_PER_BATCH) for start in range(0, len(lo), PAIRS_PER_BATCH)]
-        return np.concatenate([np.zeros(0), *(measure(records, left[part], right[part], part) for part in parts)])
+        return [measure(records, left[part], right[part], part) for part in parts]
 
-    def score(lo: Rows, hi: Rows, context: Feature) -> Scores:
-        def measure(records: Records, left: Rows, right: Rows, part: slice) -> Scores:
+    def score(lo: Rows, hi: Rows, context: Feature) -> tuple[Scores, Scores]:
+        def measure(records: Records, left: Rows, right: Rows, part: slice) -> tuple[Scores, Scores]:
             features = model.measure(compare(records, left, right), context[part])
-            return model.first_look(features) if model.looks_twice else model.probability(features)
+            if not model.looks_twice:
+                return (probability := model.probability(features)), probability
+            first = model.first_look(features)
+            return first, model.best_second_look(features, first)
 
-        return map_pairs(lo, hi, measure)
+        parts = map_pairs(lo, hi, measure)
+        return join_scores([first for first, _ in parts]), join_scores([best for _, best in parts])
 
     def score_again(lo: Rows, hi: Rows, context: Feature, rivals: Feature) -> Scores:
         def measure(records: Records, left: Rows, right: Rows, part: slice) -> Scores:
             return model.second_look(model.measure(compare(records, left, right), context[part]), rivals[part])[1]
 
-        return map_pairs(lo, hi, measure)
+        return join_scores(map_pairs(lo, hi, measure))
 
     def score_alone(lo: Rows, hi: Rows) -> Scores:
-        return map_pairs(lo, hi, lambda records, left, right, _: model.plain_probability(records, left, right))
+        parts = map_pairs(lo, hi, lambda records, left, right, _: model.plain_probability(records, left, right))
+        return join_scores(parts)
 
     return Judge(
         index,
@@ -177,6 +185,11 @@ def judge_by(
         constraints=find_constraints(model, table.column(0)),
         list_rows=list_rows,
     )
+
+
+def join_scores(parts: Sequence[Scores]) -> Scores:
+    """Return the scores of some batches end to end."""
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def find_constraints(model: MatchModel, keys: pa.ChunkedArray) -> Constraints:

@@ -33,9 +33,9 @@ from glue_ml.matching.tokens import Incidence
 from glue_ml.matching.touched import Found
 from glue_ml.matching.touched_pairs import Scored
 
-FORMAT = 1  #: Raised when an older reader would misread a saved state.
+FORMAT = 2  #: Raised when an older reader would misread a saved state.
 _FILE = "state.json"
-_PAIRS = ("first", "edges")
+_PAIRS = ("first", "hopeful", "edges")
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 

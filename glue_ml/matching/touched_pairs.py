@@ -19,7 +19,8 @@ from glue_ml.matching.comparison import Feature
 from glue_ml.matching.rivals import FIRST_LOOK_FLOOR, find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores, join_pairs
 
-ScoreCandidates = Callable[[Rows, Rows, Feature], Scores]  #: lo, hi (lo < hi) and their CONTEXT to scores.
+#: lo, hi (lo < hi) and their CONTEXT to scores, and to the most that a second look may make of them.
+ScoreCandidates = Callable[[Rows, Rows, Feature], tuple[Scores, Scores]]
 ScoreAgain = Callable[[Rows, Rows, Feature, Feature], Scores]  #: lo, hi, CONTEXT and RIVALS to probabilities.
 ListRows = Callable[[BlockingIndex, Rows], CandidateLists]
 
@@ -30,7 +31,7 @@ class Judge:
 
     `score` gives the probability of candidate pairs, `score_alone` that of pairs that blocking never proposed; both
     judge each pair by itself. Where there is `score_again`, `score` is only the first look, and `score_again` gives
-    the probability of what came through it, by the pairs and their RIVALS. `uses_context`: whether a pair's candidate
+    the probability, by the pairs and their RIVALS, of what may reach `floor`. `uses_context`: whether a pair's candidate
     lists matter to its score. `list_rows` lists the candidates of rows.
     """
 
@@ -52,10 +53,14 @@ class Judge:
 
 @dataclass(frozen=True)
 class Scored:
-    """The candidate pairs that matter, in row order: what came through a first look (with the score it gave; empty
-    where there is only one look), and the edges that clustering uses."""
+    """The candidate pairs that matter, in row order.
+
+    `first`: what came through a first look, with the score it gave, and is a rival of others; `hopeful`: those of them
+    that may become edges; both are empty where there is only one look. `edges`: what clustering uses.
+    """
 
     first: RowPairs
+    hopeful: RowPairs
     edges: RowPairs
 
 
@@ -65,13 +70,15 @@ NO_PAIRS = RowPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 def score_all(judge: Judge, lists: CandidateLists) -> Scored:
     """Score all candidate pairs of a table, given all of its candidate lists."""
     lo, hi, context = list_contexts(lists)
-    score = judge.score(lo, hi, context)
+    score, best = judge.score(lo, hi, context)
     if judge.score_again is None:
-        return Scored(NO_PAIRS, _keep(lo, hi, score, judge.floor))
+        return Scored(NO_PAIRS, NO_PAIRS, _keep(lo, hi, score, judge.floor))
     first, kept = _keep(lo, hi, score, FIRST_LOOK_FLOOR), score >= FIRST_LOOK_FLOOR
     rivals = measure_rivals(first.probability, *find_rivals(first.lo, first.hi, first.probability))
-    probability = judge.score_again(first.lo, first.hi, context[kept], rivals)
-    return Scored(first, _keep(first.lo, first.hi, probability, judge.floor))
+    may_match = best[kept] >= judge.floor
+    hopeful = first.select(may_match)
+    probability = judge.score_again(hopeful.lo, hopeful.hi, context[kept][may_match], rivals[may_match])
+    return Scored(first, hopeful, _keep(hopeful.lo, hopeful.hi, probability, judge.floor))
 
 
 def _keep(lo: Rows, hi: Rows, score: Scores, floor: float) -> RowPairs:
@@ -88,19 +95,22 @@ def score_changed(
     `lists` are the candidate lists before, renumbered, and after; `dirty` the rows whose lists changed.
     """
     gone, (lo, hi, context) = _find_changed_pairs(judge, lists, dirty)
-    score, anew = judge.score(lo, hi, context), np.append(gone, lo * judge.index.rows + hi)
+    (score, best), anew = judge.score(lo, hi, context), np.append(gone, lo * judge.index.rows + hi)
     if judge.score_again is None:
         edges, changed = _replace(before.edges, _keep(lo, hi, score, judge.floor), anew, judge, places)
-        return Scored(NO_PAIRS, edges), changed, len(lo)
+        return Scored(NO_PAIRS, NO_PAIRS, edges), changed, len(lo)
     first, moved = _replace(before.first, _keep(lo, hi, score, FIRST_LOOK_FLOOR), anew, judge, places)
+    fresh = _keep(lo, hi, score, FIRST_LOOK_FLOOR).select(best[score >= FIRST_LOOK_FLOOR] >= judge.floor)
+    hopeful, _ = _replace(before.hopeful, fresh, anew, judge, places)
     stale = _find_stale(first, np.append(moved, _find_left_behind(before.first, places)), anew, judge.index.rows)
+    stale &= np.isin(first.key(judge.index.rows), hopeful.key(judge.index.rows))
     again = first.select(stale)
     rivals = measure_rivals(first.probability, *find_rivals(first.lo, first.hi, first.probability))[stale]
     is_end = np.isin(lists[1].row, np.append(again.lo, again.hi))
     known = look_up_context(select_lists(lists[1], is_end), again.lo, again.hi)
     seen = _keep(again.lo, again.hi, judge.score_again(again.lo, again.hi, known, rivals), judge.floor)
     edges, changed = _replace(before.edges, seen, np.append(anew, again.key(judge.index.rows)), judge, places)
-    return Scored(first, edges), changed, len(lo) + len(again.lo)
+    return Scored(first, hopeful, edges), changed, len(lo) + len(again.lo)
 
 
 def _replace(before: RowPairs, after: RowPairs, replaced: Rows, judge: Judge, places: Rows) -> tuple[RowPairs, Rows]:

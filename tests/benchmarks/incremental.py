@@ -39,7 +39,7 @@ from glue_ml.synthetic import make_people, split_truth
 from glue_ml.synthetic.people import ENTITY_ID, KEY
 
 TEACHING_ROWS = 5_000
-LABELED_SETS = 120
+LABELING_CALLS = 3  #: Of a hundred rows each.
 T = TypeVar("T")
 
 
@@ -50,19 +50,16 @@ def write_rows(table: pa.Table, spark: SparkSession, place: Path) -> DataFrame:
 
 
 def teach(spark: SparkSession, place: Path) -> FindMatchesModel:
-    """Train on other people than those matched: all records of a person beside two of the next persons."""
-    people = make_people(TEACHING_ROWS, seed=99)
-    table, truth = split_truth(people)
-    members: dict[int, list[str]] = {}
-    for key, entity in zip(truth.column(KEY).to_pylist(), truth.column(ENTITY_ID).to_pylist(), strict=True):
-        members.setdefault(entity, []).append(key)
-    repeated = [keys for _, keys in sorted(members.items()) if len(keys) > 1][:LABELED_SETS]
-    labels = [
-        LabeledRow(f"s{number}", label, key)
-        for number, keys in enumerate(repeated)
-        for label, key in [("A", keys[0]), ("A", keys[1]), ("B", repeated[number - 1][0])]
-    ]
-    return FindMatches(primary_key=KEY).fit(write_rows(table, spark, place / "teaching"), labels)
+    """Train on other people than those matched, by rows bought through labelling sets and answered from the truth."""
+    table, truth = split_truth(make_people(TEACHING_ROWS, seed=99))
+    entity = dict(zip(truth.column(KEY).to_pylist(), truth.column(ENTITY_ID).to_pylist(), strict=True))
+    rows, find = write_rows(table, spark, place / "teaching"), FindMatches(primary_key=KEY)
+    model, labels = find.fit(rows), list[LabeledRow]()
+    for _ in range(LABELING_CALLS):
+        asked = model.labeling_sets(rows, rows=100).collect()
+        labels += [LabeledRow(row["labeling_set_id"], str(entity[row[KEY]]), row[KEY]) for row in asked]
+        model = find.fit(rows, labels)
+    return model
 
 
 def measure(spark: SparkSession, rows: int, *, share: float, check: bool, place: Path) -> dict[str, float]:

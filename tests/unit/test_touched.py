@@ -79,10 +79,10 @@ class Base:
         records, index = self.prepare(rows)
         cosine = [str(name) for name in name_features(self.profiles)].index("*:cosine")
 
-        def score(lo: Rows, hi: Rows, context: Feature) -> npt.NDArray[np.float64]:
+        def score(lo: Rows, hi: Rows, context: Feature) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
             likeness = compare(records, lo, hi)[:, cosine].astype(np.float64)
             odds = 8 * likeness - 5 + context[:, 4] - 0.25 * context[:, 1] - 0.125 * context[:, 2]
-            return np.asarray(expit(odds), dtype=np.float64)
+            return np.asarray(expit(odds), dtype=np.float64), np.asarray(expit(odds + 2), dtype=np.float64)
 
         def score_alone(lo: Rows, hi: Rows) -> npt.NDArray[np.float64]:
             return np.asarray(expit(8 * compare(records, lo, hi)[:, cosine].astype(np.float64) - 5), dtype=np.float64)
@@ -117,7 +117,11 @@ def assert_same(one: Found, other: Found) -> None:
         assert getattr(one.lists, field.name).tolist() == getattr(other.lists, field.name).tolist(), field.name
     assert one.bounds.tolist() == other.bounds.tolist()
     for field in fields(one.pairs.edges):
-        for a, b in ((one.pairs.edges, other.pairs.edges), (one.pairs.first, other.pairs.first)):
+        for a, b in (
+            (one.pairs.edges, other.pairs.edges),
+            (one.pairs.first, other.pairs.first),
+            (one.pairs.hopeful, other.pairs.hopeful),
+        ):
             assert getattr(a, field.name).tolist() == getattr(b, field.name).tolist(), field.name
     assert one.labels.tolist() == other.labels.tolist()
     assert one.confidence.tolist() == other.confidence.tolist()
