@@ -31,8 +31,8 @@ class Judge:
 
     `score` gives the probability of candidate pairs, `score_alone` that of pairs that blocking never proposed; both
     judge each pair by itself. Where there is `score_again`, `score` is only the first look, and `score_again` gives
-    the probability, by the pairs and their RIVALS, of what may reach `floor`. `uses_context`: whether a pair's candidate
-    lists matter to its score. `list_rows` lists the candidates of rows.
+    the probability, by the pairs and their RIVALS, of what may reach `floor`. `uses_context`: whether candidate lists
+    matter to a pair's score. `list_rows` lists the candidates of rows.
     """
 
     index: BlockingIndex
