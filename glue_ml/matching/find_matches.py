@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -29,7 +29,7 @@ from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
 from glue_ml.matching.pipeline import Blocked, Candidates, choose_plan, open_candidates
 from glue_ml.matching.profile import ColumnProfile
-from glue_ml.matching.records import Records, add_meaning, learn_meaning, prepare_records
+from glue_ml.matching.records import Records, learn_meaning, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, look_first, score_edges, score_pool
 from glue_ml.matching.semantic import choose_encoder
 from glue_ml.matching.table import (
@@ -144,8 +144,6 @@ class FindMatches:
         columns = compared_columns(df, primary_key=self.primary_key)
         with stages.run("read the table"):
             records = prepare_records(read_rows(df, primary_key=self.primary_key, columns=columns))
-            semantics = learn_meaning(records, choose_encoder(self.semantic_encoder, self.accuracy_cost_tradeoff))
-            records = records if semantics is None else add_meaning(records, semantics)
         with stages.run("block"):
             index = build_index(records, choose_budget(self.accuracy_cost_tradeoff))
             candidates = open_candidates(df.sparkSession, Blocked(records, index))
@@ -153,9 +151,11 @@ class FindMatches:
             counts = count_candidate_patterns(candidates)
             unsupervised = fit_unsupervised(records, counts, seed=self.seed)
         with stages.run("learn"):
-            model = MatchModel(settings, records.profiles, unsupervised, semantics=semantics)
+            model = MatchModel(settings, records.profiles, unsupervised)
             if labels is not None:
                 rows = _labeled_rows(labels, primary_key=self.primary_key)
+                encoder = choose_encoder(self.semantic_encoder, self.accuracy_cost_tradeoff)
+                model = replace(model, semantics=learn_meaning(records, encoder))
                 model, blocked, source = block_by_labels(model, candidates.blocked, rows)
                 if blocked.index is not candidates.blocked.index:
                     candidates = open_candidates(df.sparkSession, blocked)
