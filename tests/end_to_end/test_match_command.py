@@ -270,13 +270,12 @@ def test_evaluate_shows_metrics_and_columns(customers: Customers, labels: Path) 
     with labels.open(encoding="utf-8", newline="") as file:
         sizes = Counter(row["labeling_set_id"] for row in csv.DictReader(file))
     assert sum(counts) == sum(size * (size - 1) // 2 for size in sizes.values())
-    true_positives, false_negatives, false_positives, _ = counts
-    precision = re.search(r"precision +(\d\.\d{4})", result.stdout)
-    recall = re.search(r"recall +(\d\.\d{4})", result.stdout)
-    assert precision is not None
-    assert recall is not None
-    assert float(precision[1]) == pytest.approx(true_positives / (true_positives + false_positives), abs=1e-4)
-    assert float(recall[1]) == pytest.approx(true_positives / (true_positives + false_negatives), abs=1e-4)
+    # the labelled pairs are counted, the table's quality is estimated
+    for name in ("precision", "recall", "F1"):
+        told = re.search(rf"{name}\D* +(\d\.\d+)\D+(\d\.\d+)\D+(\d\.\d+)", result.stdout)
+        assert told is not None, name
+        point, low, high = map(float, told.groups())
+        assert 0.0 <= low <= point <= high <= 1.0
     assert "█" in result.stdout
     for name in customers.rows[next(iter(customers.rows))]:
         assert name == "customer_id" or name in result.stdout
