@@ -24,6 +24,7 @@ from glue_ml.matching.key_rules import KeyRule, find_rule_keys
 from glue_ml.matching.nearest import choose_partition
 from glue_ml.matching.records import Column, Records, inverse_frequency
 from glue_ml.matching.semantic_view import SemanticView
+from glue_ml.matching.sorted_sets import distinct
 from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.views import Sources, View
 
@@ -220,5 +221,5 @@ def list_pairs(index: BlockingIndex) -> tuple[Rows, Rows, npt.NDArray[np.float32
     """Return all candidate pairs of a table in row order: lo, hi (lo < hi) and their CONTEXT features."""
     lists = list_candidates(index, np.arange(index.rows))
     low, high = np.minimum(lists.row, lists.other), np.maximum(lists.row, lists.other)
-    lo, hi = np.divmod(np.unique(low * np.int64(index.rows) + high), np.int64(max(index.rows, 1)))
+    lo, hi = np.divmod(distinct(low * np.int64(index.rows) + high), np.int64(max(index.rows, 1)))
     return lo, hi, look_up_context(lists, lo, hi)

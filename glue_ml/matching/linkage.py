@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from glue_ml.matching.row_pairs import Rows, Scores, list_between
+from glue_ml.matching.sorted_sets import distinct, is_in
 
 AveragePairs = Callable[[Rows, Rows], Scores]
 
@@ -78,7 +79,8 @@ def merge_lazily(sizes: Rows, first: Rows, second: Rows, average: AveragePairs, 
     while True:
         left, right = _distinct_pairs(labels[first], labels[second], count)
         which, a, b = _list_members(labels, left, right)
-        new = np.setdiff1d(a * count + b, asked)
+        wanted = distinct(a * count + b)
+        new = wanted[~is_in(wanted, asked)]
         if len(new):
             asked, answers = _insert(asked, answers, new, average(*np.divmod(new, count)))
         likeness = answers[np.searchsorted(asked, a * count + b)]
@@ -94,7 +96,7 @@ def merge_lazily(sizes: Rows, first: Rows, second: Rows, average: AveragePairs, 
 def _distinct_pairs(first: Rows, second: Rows, count: int) -> tuple[Rows, Rows]:
     apart = first != second
     low, high = np.minimum(first, second)[apart], np.maximum(first, second)[apart]
-    left, right = np.divmod(np.unique(low * count + high), count)
+    left, right = np.divmod(distinct(low * count + high), count)
     return left, right
 
 

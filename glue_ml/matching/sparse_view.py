@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 from sparse_dot_topn import sp_matmul_topn
 
+from glue_ml.matching.sorted_sets import distinct
 from glue_ml.matching.tokens import Incidence
 from glue_ml.matching.views import ROWS_AT_ONCE, Cosines, Entered, Rows, Sources, join_entered, keep_apart, take_sources
 
@@ -82,7 +83,7 @@ class SparseView:
 
     def extend(self, added: Self, order: Rows) -> Self:
         """Return the view of its rows and, below them, those of `added`, then taken in `order`."""
-        codes = np.union1d(self.codes, added.codes)
+        codes = distinct(np.append(self.codes, added.codes))
         parts = [part._renumber(codes) for part in (self, added)]
         matrix = sparse.vstack(parts, format="csr")[order]
         return replace(self, matrix=matrix, codes=codes, source=take_sources(self.source, added.source, order))

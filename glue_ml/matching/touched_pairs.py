@@ -18,6 +18,7 @@ from glue_ml.matching.clustering import ClusterOptions, Constraints, ScorePairs
 from glue_ml.matching.comparison import Feature
 from glue_ml.matching.rivals import FIRST_LOOK_FLOOR, find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores, join_pairs
+from glue_ml.matching.sorted_sets import distinct, is_in
 
 #: lo, hi (lo < hi) and their CONTEXT to scores, and to the most that a second look may make of them.
 ScoreCandidates = Callable[[Rows, Rows, Feature], tuple[Scores, Scores]]
@@ -103,7 +104,7 @@ def score_changed(
     fresh = _keep(lo, hi, score, FIRST_LOOK_FLOOR).select(best[score >= FIRST_LOOK_FLOOR] >= judge.floor)
     hopeful, _ = _replace(before.hopeful, fresh, anew, judge, places)
     stale = _find_stale(first, np.append(moved, _find_left_behind(before.first, places)), anew, judge.index.rows)
-    stale &= np.isin(first.key(judge.index.rows), hopeful.key(judge.index.rows))
+    stale &= is_in(first.key(judge.index.rows), hopeful.key(judge.index.rows))
     again = first.select(stale)
     rivals = measure_rivals(first.probability, *find_rivals(first.lo, first.hi, first.probability))[stale]
     is_end = np.isin(lists[1].row, np.append(again.lo, again.hi))
@@ -118,7 +119,7 @@ def _replace(before: RowPairs, after: RowPairs, replaced: Rows, judge: Judge, pl
     count = judge.index.rows
     moved = RowPairs(places[before.lo], places[before.hi], before.probability)
     moved = moved.select((moved.lo >= 0) & (moved.hi >= 0))
-    is_replaced = np.isin(moved.key(count), replaced)
+    is_replaced = is_in(moved.key(count), distinct(replaced))
     updated = join_pairs([moved.select(~is_replaced), after])
     updated = updated.select(np.argsort(updated.key(count), kind="stable"))
     return updated, _find_changed_ends(moved.select(is_replaced), after, count)
@@ -134,7 +135,7 @@ def _find_stale(first: RowPairs, moved: Rows, anew: Rows, count: int) -> Flags:
     """Tell which pairs must be looked at again: those of rows whose pairs changed, and those with a new context."""
     is_moved = np.zeros(count, dtype=bool)
     is_moved[moved] = True
-    return np.asarray(is_moved[first.lo] | is_moved[first.hi] | np.isin(first.key(count), anew))
+    return np.asarray(is_moved[first.lo] | is_moved[first.hi] | is_in(first.key(count), distinct(anew)))
 
 
 def list_contexts(lists: CandidateLists) -> tuple[Rows, Rows, Feature]:
@@ -145,7 +146,7 @@ def list_contexts(lists: CandidateLists) -> tuple[Rows, Rows, Feature]:
 
 
 def _code_pairs(lists: CandidateLists, count: int) -> Rows:
-    return np.unique(np.minimum(lists.row, lists.other) * count + np.maximum(lists.row, lists.other))
+    return distinct(np.minimum(lists.row, lists.other) * count + np.maximum(lists.row, lists.other))
 
 
 def select_lists(lists: CandidateLists, chosen: Flags | Rows) -> CandidateLists:
@@ -167,17 +168,17 @@ def _find_changed_pairs(
     is_end = np.zeros(count, dtype=bool)
     is_end[lo], is_end[hi] = True, True
     old, new = (look_up_context(select_lists(part, is_end[part.row]), lo, hi) for part in lists)
-    wanted = ~np.isin(after, before)
+    wanted = ~is_in(after, before)
     if judge.uses_context:
         wanted |= (old != new).any(axis=1)
-    return np.setdiff1d(before, after), (lo[wanted], hi[wanted], new[wanted])
+    return before[~is_in(before, after)], (lo[wanted], hi[wanted], new[wanted])
 
 
 def _find_changed_ends(before: RowPairs, after: RowPairs, count: int) -> Rows:
     """Return the rows at the ends of edges that are not in both with the same probability."""
     same = [_find_same(one, other, count) for one, other in ((before, after), (after, before))]
     changed = [edges.select(~kept) for edges, kept in zip((before, after), same, strict=True)]
-    return np.unique(np.concatenate([side for edges in changed for side in (edges.lo, edges.hi)]))
+    return distinct(np.concatenate([side for edges in changed for side in (edges.lo, edges.hi)]))
 
 
 def _find_same(edges: RowPairs, others: RowPairs, count: int) -> Flags:
