@@ -49,8 +49,10 @@ def block_by_labels(
         return model, blocked, source
     every = model if model.semantics is None else _search_by_meaning(model, frozenset(model.semantics.columns))
     whole = block(replace(every, key_rules=rules), blocked, source)
-    model = _keep_views(replace(every, key_rules=rules), choose_views(whole.index, matches.left, matches.right))
-    return model, block(model, blocked, source), source
+    kept = choose_views(whole.index, matches.left, matches.right)
+    model = _keep_views(replace(every, key_rules=rules), kept)
+    keeps_all = all(view.name in kept for view in whole.index.views if view.is_optional)
+    return model, whole if keeps_all else block(model, blocked, source), source
 
 
 def choose_credible(index: BlockingIndex, matches: TrainingPairs) -> TrainingPairs:

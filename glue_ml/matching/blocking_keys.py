@@ -77,7 +77,9 @@ def number_codes(rows: Rows, codes: Rows, height: int) -> tuple[Incidence, Rows]
     """Return the 0/1 matrix of (row, code) entries, codes renumbered densely, and the codes by number."""
     distinct, columns = np.unique(codes, return_inverse=True)
     ones = np.ones(len(rows), dtype=np.float32)
-    return sparse.csr_matrix((ones, (rows, columns)), shape=(height, len(distinct)), dtype=np.float32), distinct
+    matrix = sparse.csr_matrix((ones, (rows, columns)), shape=(height, len(distinct)), dtype=np.float32)
+    matrix.data[:] = 1.0
+    return matrix, distinct
 
 
 def find_grams(records: Records) -> tuple[Incidence, Rows]:

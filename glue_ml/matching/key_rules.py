@@ -83,7 +83,6 @@ def find_rule_keys(records: Records, rules: Sequence[KeyRule]) -> Keys:
     rows = np.concatenate([np.zeros(0, np.int64), *(_list_rows(part.matrix) for part in parts)])
     codes = np.concatenate([np.zeros(0, np.int64), *(part.codes[part.matrix.indices] for part in parts)])
     matrix, distinct = number_codes(rows, codes, len(records))
-    matrix.data[:] = 1.0
     return Keys(matrix, distinct)
 
 
@@ -156,7 +155,6 @@ def _read_keys(records: Records, predicate: Predicate) -> Keys:
     codes = hash_array(salted).view(np.int64) if len(salted) else np.zeros(0, dtype=np.int64)
     # one row for each distinct value, and one without keys for code -1
     matrix, distinct = number_codes(places, codes, len(column.values) + 1)
-    matrix.data[:] = 1.0
     return Keys(matrix[column.codes], distinct)
 
 
@@ -173,7 +171,6 @@ def _conjoin(parts: Sequence[Keys]) -> Keys:
     other = second.matrix.indptr[row] + place
     codes = _mix(first.codes[first.matrix.indices[own]], second.codes[second.matrix.indices[other]])
     matrix, distinct = number_codes(row, codes, rows)
-    matrix.data[:] = 1.0
     return Keys(matrix, distinct)
 
 

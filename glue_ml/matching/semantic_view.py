@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from glue_ml.matching.nearest import Partition, nearest
 from glue_ml.matching.sentence_encoder import Vectors
-from glue_ml.matching.views import ROWS_AT_ONCE, Cosines, Entered, Rows, Sources, join_entered, keep_apart, take_sources
+from glue_ml.matching.views import Cosines, Entered, Rows, Sources, find_in_parts, keep_apart, take_sources
 
 Codes = npt.NDArray[np.int32]
 
@@ -73,10 +73,7 @@ class SemanticView:
 
     def find_entered(self, rows: Rows, bounds: Cosines) -> Entered:
         """Return which lists the new `rows` come into."""
-        return join_entered([
-            self._find_entered(rows[start : start + ROWS_AT_ONCE], bounds)
-            for start in range(0, len(rows), ROWS_AT_ONCE)
-        ])  # fmt: skip
+        return find_in_parts(rows, lambda part: self._find_entered(part, bounds))
 
     def _find_entered(self, rows: Rows, bounds: Cosines) -> Entered:
         cosine = self.embeddings[rows] @ self.embeddings.T

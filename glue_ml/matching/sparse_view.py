@@ -14,7 +14,7 @@ from sparse_dot_topn import sp_matmul_topn
 
 from glue_ml.matching.sorted_sets import distinct
 from glue_ml.matching.tokens import Incidence
-from glue_ml.matching.views import ROWS_AT_ONCE, Cosines, Entered, Rows, Sources, join_entered, keep_apart, take_sources
+from glue_ml.matching.views import Cosines, Entered, Rows, Sources, find_in_parts, keep_apart, take_sources
 
 ROWS_OF_EQUALS = 1_000  #: Rows compared with all others at once, where the nearest ones cannot be told by rank.
 
@@ -70,10 +70,7 @@ class SparseView:
 
     def find_entered(self, rows: Rows, bounds: Cosines) -> Entered:
         """Return which lists the new `rows` come into."""
-        return join_entered([
-            self._find_entered(rows[start : start + ROWS_AT_ONCE], bounds)
-            for start in range(0, len(rows), ROWS_AT_ONCE)
-        ])  # fmt: skip
+        return find_in_parts(rows, lambda part: self._find_entered(part, bounds))
 
     def _find_entered(self, rows: Rows, bounds: Cosines) -> Entered:
         near = (self.matrix[rows] @ self.inverted).tocoo()

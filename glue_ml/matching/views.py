@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Protocol, Self
 
 import numpy as np
@@ -70,8 +70,9 @@ def keep_apart(source: Sources | None, entered: Entered) -> Entered:
     return owner[apart], row[apart], cosine[apart]
 
 
-def join_entered(parts: Sequence[Entered]) -> Entered:
-    """Return entries end to end."""
+def find_in_parts(rows: Rows, find: Callable[[Rows], Entered]) -> Entered:
+    """Return what `find` finds for `rows`, asked for ROWS_AT_ONCE at a time."""
     nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    owners, rows, cosines = zip(nothing, *parts, strict=True)
-    return np.concatenate(owners), np.concatenate(rows), np.concatenate(cosines)
+    parts = (find(rows[start : start + ROWS_AT_ONCE]) for start in range(0, len(rows), ROWS_AT_ONCE))
+    owners, entrants, cosines = zip(nothing, *parts, strict=True)
+    return np.concatenate(owners), np.concatenate(entrants), np.concatenate(cosines)

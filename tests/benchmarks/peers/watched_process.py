@@ -66,7 +66,7 @@ def run_watched(command: Sequence[str], place: Place, limits: Limits) -> Watched
     try:
         outcome, peak = _watch(process, begun, limits)
     finally:
-        _stop_all(process)
+        stop_all(process)
     return Watched(outcome, round(time.monotonic() - begun, 1), peak)
 
 
@@ -84,10 +84,11 @@ def _watch(process: subprocess.Popen[bytes], begun: float, limits: Limits) -> tu
 
 def measure_memory(pid: int) -> int:
     """Return the bytes that a process and its descendants hold; 0 if it is gone."""
-    return sum(_measure_one(process) for process in _list_family(pid))
+    return sum(_measure_one(process) for process in list_family(pid))
 
 
-def _list_family(pid: int) -> list[psutil.Process]:
+def list_family(pid: int) -> list[psutil.Process]:
+    """Return a process and its descendants; none if it is gone."""
     try:
         top = psutil.Process(pid)
         return [top, *top.children(recursive=True)]
@@ -104,9 +105,9 @@ def _measure_one(process: psutil.Process) -> int:
     return int(getattr(full, "pss", full.rss))
 
 
-def _stop_all(process: subprocess.Popen[bytes]) -> None:
+def stop_all(process: subprocess.Popen[bytes]) -> None:
     """Stop what is left of the process's group, and those of its descendants that have made groups of their own."""
-    left = _list_family(process.pid)
+    left = list_family(process.pid)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     for child in left:

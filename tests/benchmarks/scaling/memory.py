@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+from tests.benchmarks.peers.watched_process import list_family, stop_all
 
 LOOK_SECONDS = 1.0
 ROLES = ("jvm", "driver_python", "workers")
@@ -43,7 +42,7 @@ class _Peaks:
     def look(self, pid: int) -> int:
         """Add a look at a process and its descendants; return the bytes that they hold now."""
         held, workers, cpu = dict.fromkeys(ROLES, 0), 0, 0.0
-        for process in _list_family(pid):
+        for process in list_family(pid):
             role, size, seconds = _measure(process)
             cpu += seconds
             held[role] += size
@@ -76,17 +75,10 @@ def run_application(
             with suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK_SECONDS)
     finally:
-        _stop(process)
+        stop_all(process)
     taken = round(time.monotonic() - begun, 1)
     code = None if why else process.returncode
     return Ended(code, why or "ended", taken, round(peaks.cpu, 1), peaks.bytes, peaks.workers)
-
-
-def _list_family(pid: int) -> list[psutil.Process]:
-    with suppress(psutil.NoSuchProcess):
-        top = psutil.Process(pid)
-        return [top, *top.children(recursive=True)]
-    return []
 
 
 def _measure(process: psutil.Process) -> tuple[str, int, float]:
@@ -99,14 +91,3 @@ def _measure(process: psutil.Process) -> tuple[str, int, float]:
         full = process.memory_full_info()
         return role, int(getattr(full, "pss", full.rss)), sum(process.cpu_times()[:4])
     return "driver_python", 0, 0.0
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    left = _list_family(process.pid)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for child in left:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
-    process.wait()
-    threading.Event().wait(0.1)
