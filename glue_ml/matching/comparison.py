@@ -16,9 +16,9 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA, Indel, JaroWinkler
 
 from glue_ml.matching.profile import ColumnKind, ColumnProfile
-from glue_ml.matching.records import Column, Records
+from glue_ml.matching.records import Column, Records, Texts
 from glue_ml.matching.semantic_view import measure_meaning
-from glue_ml.matching.tokens import Incidence
+from glue_ml.matching.weighted_words import WeightedWords, add_up, find_largest, square
 
 Rows = npt.NDArray[np.int64]
 Feature = npt.NDArray[np.float32]
@@ -26,8 +26,6 @@ Kernel = Callable[["Column", Rows, Rows], dict[str, Feature]]
 
 BOTH_MISSING = np.float32(-1.0)
 ONE_MISSING = np.float32(-0.5)
-MAX_EDIT_LENGTH = 128  #: Edit distances look at so many characters: their cost grows with the square.
-MAX_SET_LENGTH = 400  #: Word-set ratios look at so many.
 RECORD = ""  #: The column name of features of the whole record.
 
 
@@ -45,37 +43,31 @@ class FeatureName:
 # ---- kernels: each compares distinct values `left[i]` and `right[i]` of one column, none of them missing
 
 
-def _strings(column: Column, codes: Rows, length: int) -> list[str]:
-    values = column.values
-    return [values[code][:length] for code in codes]
-
-
-def _pairwise(scorer: Callable[..., float], left: Sequence[str], right: Sequence[str]) -> Feature:
-    return np.asarray(process.cpdist(left, right, scorer=scorer, dtype=np.float32), dtype=np.float32)
+def _pairwise(scorer: Callable[..., float], texts: Texts, left: Rows, right: Rows) -> Feature:
+    pairs = texts[left].tolist(), texts[right].tolist()
+    return np.asarray(process.cpdist(*pairs, scorer=scorer, dtype=np.float32), dtype=np.float32)
 
 
 def compare_equality(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
     """Equal or not; and, where equal, how rare the value is."""
-    texts = zip(_strings(column, left, MAX_SET_LENGTH), _strings(column, right, MAX_SET_LENGTH), strict=True)
-    equal = np.array([a == b for a, b in texts], dtype=np.float32)
+    number = column.text_numbers
+    equal = (number[left] == number[right]).astype(np.float32)
     return {"equal": equal, "rarity": equal * column.rarity[left]}
 
 
 def compare_edits(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
     """Jaro-Winkler, and optimal string alignment (edits and swaps of neighbours) over the longer length."""
-    a, b = _strings(column, left, MAX_EDIT_LENGTH), _strings(column, right, MAX_EDIT_LENGTH)
     return {
-        "jaro_winkler": _pairwise(JaroWinkler.normalized_similarity, a, b),
-        "edit": _pairwise(OSA.normalized_similarity, a, b),
+        "jaro_winkler": _pairwise(JaroWinkler.normalized_similarity, column.short_texts, left, right),
+        "edit": _pairwise(OSA.normalized_similarity, column.short_texts, left, right),
     }
 
 
 def compare_word_sets(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
     """Likeness of the word sets, and of the longest common subsequence of the strings (OVERLAPS come with rarity)."""
-    a, b = _strings(column, left, MAX_SET_LENGTH), _strings(column, right, MAX_SET_LENGTH)
     return {
-        "word_set": _pairwise(fuzz.token_set_ratio, a, b) / np.float32(100),
-        "common_letters": _pairwise(Indel.normalized_similarity, a, b),
+        "word_set": _pairwise(fuzz.token_set_ratio, column.texts, left, right) / np.float32(100),
+        "common_letters": _pairwise(Indel.normalized_similarity, column.texts, left, right),
     }
 
 
@@ -102,21 +94,17 @@ def compare_dates(column: Column, left: Rows, right: Rows) -> dict[str, Feature]
     }
 
 
-def compare_ends(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
+def compare_cores(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
     """Agreement of the last seven characters (a phone without its prefixes) or of an e-mail's part before the @."""
-    if column.profile.kind is ColumnKind.EMAIL:
-        a, b = ([column.values[c].partition("@")[0] for c in codes] for codes in (left, right))
-    else:
-        a, b = ([column.values[c][-7:] for c in codes] for codes in (left, right))
-    return {"core": _pairwise(JaroWinkler.normalized_similarity, a, b)}
+    return {"core": _pairwise(JaroWinkler.normalized_similarity, column.cores, left, right)}
 
 
 _EQUALITY_AND_EDITS: tuple[Kernel, ...] = (compare_equality, compare_edits)
 KERNELS: dict[ColumnKind, tuple[Kernel, ...]] = {
     ColumnKind.EMPTY: (),
     ColumnKind.CATEGORY: _EQUALITY_AND_EDITS,
-    ColumnKind.EMAIL: (*_EQUALITY_AND_EDITS, compare_ends),
-    ColumnKind.PHONE: (*_EQUALITY_AND_EDITS, compare_ends),
+    ColumnKind.EMAIL: (*_EQUALITY_AND_EDITS, compare_cores),
+    ColumnKind.PHONE: (*_EQUALITY_AND_EDITS, compare_cores),
     ColumnKind.DATE: (*_EQUALITY_AND_EDITS, compare_dates),
     ColumnKind.NUMBER: (*_EQUALITY_AND_EDITS, compare_numbers),
     ColumnKind.CODE: _EQUALITY_AND_EDITS,
@@ -130,7 +118,7 @@ MEASURES: dict[Kernel, tuple[str, ...]] = {
     compare_word_sets: ("word_set", "common_letters"),
     compare_numbers: ("closeness",),
     compare_dates: ("date_parts", "date_closeness"),
-    compare_ends: ("core",),
+    compare_cores: ("core",),
 }
 OVERLAPS = ("cosine", "containment", "rarest_shared", "rarest_unshared", "rarest_unshared_of_both")
 WORDED = frozenset({ColumnKind.NAME, ColumnKind.TEXT, ColumnKind.LONG_TEXT})  #: Kinds whose words overlap in part.
@@ -158,9 +146,12 @@ def name_features(profiles: Sequence[ColumnProfile], semantic: Sequence[str] = (
 
 def compare(records: Records, left: Rows, right: Rows) -> Feature:
     """Return the features (pairs x features, float32) of the pairs of row numbers, named by `name_features`."""
-    blocks = [_compare_column(column, records, left, right) for column in records.columns]
-    whole = _compare_words(records.words, records.idf, left, right)
-    codes = _compare_codes(records, left, right)
+    blocks = [
+        _compare_column(column, words, left, right)
+        for column, words in zip(records.columns, records.weighted_columns, strict=True)
+    ]
+    whole = _compare_words(records.weighted_words, left, right)
+    codes = _compare_codes(records.weighted_codes, left, right)
     equal = np.sum([b[:, 0] == 1 for b in blocks if b.shape[1]], axis=0) if blocks else np.zeros(len(left))
     known = np.sum([b[:, 0] >= 0 for b in blocks if b.shape[1]], axis=0) if blocks else np.zeros(len(left))
     counts = np.broadcast_to(np.stack([equal, known], axis=-1), (len(left), 2)).astype(np.float32)
@@ -179,7 +170,7 @@ def _compare_meaning(column: Column, left: Rows, right: Rows) -> Feature:
     return cosine[:, None]
 
 
-def _compare_column(column: Column, records: Records, left: Rows, right: Rows) -> Feature:
+def _compare_column(column: Column, words: WeightedWords | None, left: Rows, right: Rows) -> Feature:
     """Compare one column; each distinct pair of values once."""
     kernels = KERNELS[column.profile.kind]
     worded = column.profile.kind in WORDED
@@ -200,52 +191,35 @@ def _compare_column(column: Column, records: Records, left: Rows, right: Rows) -
     measured = [feature for kernel in kernels for feature in kernel(column, low, high).values()]
     compared = np.stack(measured, axis=-1)
     if worded:
-        assert column.words is not None
-        compared = np.hstack([compared, _compare_words(column.words, records.idf, low, high)])
+        assert words is not None
+        compared = np.hstack([compared, _compare_words(words, low, high)])
     result[present] = compared[place.ravel()]
     return result
 
 
-def _compare_words(words: Incidence, idf: Feature, left: Rows, right: Rows) -> Feature:
+def _compare_words(words: WeightedWords, left: Rows, right: Rows) -> Feature:
     """Return OVERLAPS of the word sets: cosine, share of the smaller set, rarest shared and unshared words."""
-    a, b = words[left], words[right]
-    weighted = a.multiply(idf).tocsr()
-    other = b.multiply(idf).tocsr()
-    shared = weighted.multiply(b).tocsr()
-    total_a, total_b, total = (_sum(m) for m in (weighted, other, shared))
-    norms = np.sqrt(_sum(weighted.multiply(weighted)) * _sum(other.multiply(other)))
-    cosine = _sum(shared.multiply(shared)) / np.maximum(norms, 1e-6)
-    containment = total / np.maximum(np.minimum(total_a, total_b), 1e-6)
-    alone_a, alone_b = _max(weighted - shared), _max(other - shared)
-    overlaps = [cosine, containment, _max(shared), np.minimum(alone_a, alone_b), np.maximum(alone_a, alone_b)]
+    met = words.meet(left, right)
+    norms = np.sqrt(words.squares[left] * words.squares[right])
+    cosine = add_up(square(met.shared)) / np.maximum(norms, 1e-6)
+    containment = add_up(met.shared) / np.maximum(np.minimum(*met.totals), 1e-6)
+    alone = met.find_largest_alone()
+    overlaps = [cosine, containment, find_largest(met.shared), np.minimum(*alone), np.maximum(*alone)]
     result = np.stack(overlaps, axis=-1).astype(np.float32)
-    empty = (total_a == 0).astype(np.int8) + (total_b == 0)
+    empty = (met.totals[0] == 0).astype(np.int8) + (met.totals[1] == 0)
     result[empty == 2] = BOTH_MISSING
     result[empty == 1] = ONE_MISSING
     return result
 
 
-def _compare_codes(records: Records, left: Rows, right: Rows) -> Feature:
+def _compare_codes(codes: WeightedWords, left: Rows, right: Rows) -> Feature:
     """Return CODES: what the words with digits have in common and what each record has alone, by rarity."""
-    weights = (records.idf * records.code_words).astype(np.float32)
-    a = records.words[left].multiply(weights).tocsr()
-    b = records.words[right].multiply(weights).tocsr()
-    shared = a.multiply(records.words[right]).tocsr()
-    total_a, total_b, total = _sum(a), _sum(b), _sum(shared)
-    alone_a, alone_b = total_a - total, total_b - total
-    share = total / np.maximum(np.minimum(total_a, total_b), 1e-6)
-    codes = [share, _max(shared), np.minimum(alone_a, alone_b), np.maximum(alone_a, alone_b)]
-    result = np.stack(codes, axis=-1).astype(np.float32)
-    result[:, 0][(total_a == 0) & (total_b == 0)] = BOTH_MISSING
-    result[:, 0][(total_a == 0) != (total_b == 0)] = ONE_MISSING
-    return result
-
-
-def _sum(matrix: Incidence) -> Feature:
-    return np.asarray(matrix.sum(axis=1), dtype=np.float32).ravel()
-
-
-def _max(matrix: Incidence) -> Feature:
-    if 0 in matrix.shape:
-        return np.zeros(matrix.shape[0], dtype=np.float32)
-    return np.asarray(matrix.max(axis=1).todense(), dtype=np.float32).ravel()
+    met = codes.meet(left, right)
+    total = add_up(met.shared)
+    alone = met.totals[0] - total, met.totals[1] - total
+    share = total / np.maximum(np.minimum(*met.totals), 1e-6)
+    result = np.stack([share, find_largest(met.shared), np.minimum(*alone), np.maximum(*alone)], axis=-1)
+    missing = (met.totals[0] == 0).astype(np.int8) + (met.totals[1] == 0)
+    result[missing == 2, 0] = BOTH_MISSING
+    result[missing == 1, 0] = ONE_MISSING
+    return result.astype(np.float32)

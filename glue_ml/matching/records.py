@@ -6,19 +6,26 @@ This is what blocking and comparison read. It is built once per run and, while i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pandas import factorize
 
 from glue_ml.matching.profile import ColumnKind, ColumnProfile, parse_date, parse_number, profile_column
 from glue_ml.matching.semantic import Semantics, choose_semantic_columns, learn_semantics
 from glue_ml.matching.sentence_encoder import Vectors
 from glue_ml.matching.tokens import Incidence, build_incidence, clean, encode_sorted, split_words
+from glue_ml.matching.weighted_words import WeightedWords
 
+Texts: TypeAlias = npt.NDArray[np.object_]  #: Strings, as an array: to take many of them at once.
+
+MAX_EDIT_LENGTH = 128  #: Edit distances look at so many characters: their cost grows with the square.
+MAX_SET_LENGTH = 400  #: Word-set ratios look at so many.
 MAX_SOURCES = 10  #: Each source has an inverted index of its own.
 WORDLESS = frozenset({ColumnKind.EMPTY, ColumnKind.CATEGORY})  #: Kinds whose words are too common to be evidence.
 
@@ -40,6 +47,32 @@ class Column:
     dates: npt.NDArray[np.float64] | None = None
     vectors: Vectors | None = None  #: What the values mean, where that is read; and zeros at the end, for code -1.
     searched: bool = False  #: Whether blocking searches by `vectors`.
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what follows from the values is not sent to workers with them
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def texts(self) -> Texts:
+        """The distinct values, cut to what word-set ratios look at."""
+        return cut_texts(self.values, MAX_SET_LENGTH)
+
+    @cached_property
+    def short_texts(self) -> Texts:
+        """The distinct values, cut to what edit distances look at."""
+        return cut_texts(self.values, MAX_EDIT_LENGTH)
+
+    @cached_property
+    def text_numbers(self) -> npt.NDArray[np.int64]:
+        """A number for each distinct value; equal for equal `texts`."""
+        return np.asarray(factorize(self.texts)[0], dtype=np.int64)
+
+    @cached_property
+    def cores(self) -> Texts:
+        """Of each distinct value the last seven characters, or an e-mail's part before the @."""
+        is_email = self.profile.kind is ColumnKind.EMAIL
+        cores = [value.partition("@")[0] if is_email else value[-7:] for value in self.values]
+        return cut_texts(cores, MAX_SET_LENGTH)
 
 
 @dataclass(frozen=True)
@@ -94,6 +127,22 @@ class Records:
         digits = (not word.isalpha() and any(c.isdigit() for c in word) for word in self.vocabulary)
         return np.fromiter(digits, dtype=bool, count=len(self.vocabulary))
 
+    @cached_property
+    def weighted_words(self) -> WeightedWords:
+        """The words of each row, weighed by idf."""
+        return WeightedWords.weigh(self.words, self.idf)
+
+    @cached_property
+    def weighted_codes(self) -> WeightedWords:
+        """The words with digits of each row, weighed by idf."""
+        return WeightedWords.weigh(self.words, self.idf * self.code_words)
+
+    @cached_property
+    def weighted_columns(self) -> tuple[WeightedWords | None, ...]:
+        """For each column the words of its distinct values, weighed by idf; None where words are not read."""
+        words = (column.words for column in self.columns)
+        return tuple(None if matrix is None else WeightedWords.weigh(matrix, self.idf) for matrix in words)
+
     def codes_of(self, name: str | None) -> npt.NDArray[np.int32] | None:
         """Return the codes of the column of that name, None where there is none."""
         return next((column.codes for column in self.columns if column.profile.name == name), None)
@@ -102,6 +151,13 @@ class Records:
         """Return the row number of each key, -1 where the table has no such key."""
         found = pc.index_in(pa.array(keys, pa.string()), value_set=self.keys)
         return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
+
+
+def cut_texts(values: Sequence[str], length: int) -> Texts:
+    """Return the values as an array, each cut to `length` characters."""
+    texts = np.empty(len(values), dtype=np.object_)
+    texts[:] = [value if len(value) <= length else value[:length] for value in values]
+    return texts
 
 
 def could_be_source(column: Column) -> bool:

@@ -264,7 +264,7 @@ def test_progress_is_shown_and_ctrl_c_leaves_the_run_alone(
     (directory / "progress.json").write_text(JobProgress("block", 1, 8).to_json(), encoding="utf-8")
     assert read_line(process.stderr) == f"{run_id}: STARTING, block (1 of 8)\n"
     process.send_signal(signal.SIGINT)
-    said, complained = process.communicate(timeout=30)
+    said, complained = process.communicate(timeout=120)
     assert process.returncode == 130
     assert (
         said
@@ -285,5 +285,5 @@ def test_a_log_is_followed_while_it_grows(waiting: client.Run, watch: Callable[.
         assert read_line(process.stdout) == line
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30) == ("", "")
+    assert process.communicate(timeout=120) == ("", "")
     assert process.returncode == 130
