@@ -3,7 +3,8 @@
 A forest's score is followed along the paths of its trees: each decision moves the share of matches, and the move
 belongs to the feature that was asked (Saabas, "Interpreting random forests", 2014). The sum over all moves is the score
 less that of the roots. From scores to log-odds the moves are carried over by one factor, the secant of the calibration
-between the two: signs and proportions stay, and the contributions sum to the difference in log-odds.
+between the two: signs and proportions stay, and the contributions sum to the difference in log-odds. What the prior
+adds to the votes belongs to the feature that it reads.
 """
 
 from __future__ import annotations
@@ -75,16 +76,20 @@ def weigh_features(
     else:
         scorer, told = model.learned.second, "learned from labels, with the candidate lists and the scores of rivals"
         features = np.hstack([features, rivals])
-    return _weigh_forest(scorer, features[:, scorer.columns], tuple(names[place] for place in scorer.columns), told)
+    return _weigh_scorer(scorer, features, names[: features.shape[1]], told)
 
 
-def _weigh_forest(scorer: Scorer, measured: Feature, names: tuple[FeatureName, ...], told: str) -> Contributions:
+def _weigh_scorer(scorer: Scorer, features: Feature, names: tuple[FeatureName, ...], told: str) -> Contributions:
+    measured = features[:, scorer.columns]
     root, moves = decompose_forest(scorer.forest, measured)
-    score = scorer.forest.score(measured)
+    votes = scorer.forest.score(measured)
     base = float(_log_odds(scorer, np.array([root]))[0])
-    log_odds = _log_odds(scorer, score)
-    factor = _carry_over(scorer, root, score, log_odds - base)
-    return Contributions(told, names, base, log_odds, expit(log_odds), moves * factor[:, None], measured)
+    without = _log_odds(scorer, votes)
+    values = np.zeros(features.shape, dtype=np.float64)
+    values[:, scorer.columns] = moves * _carry_over(scorer, root, votes, without - base)[:, None]
+    log_odds = _log_odds(scorer, scorer.score(features))
+    values[:, scorer.prior.column] += log_odds - without
+    return Contributions(told, names, base, log_odds, expit(log_odds), values, features)
 
 
 def _log_odds(scorer: Scorer, score: Scores) -> Scores:

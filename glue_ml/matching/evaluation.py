@@ -255,7 +255,7 @@ def fit_calibration(score: Scores, is_match: Flags, weight: Scores | None = None
     matches, others = float(weights[is_match].sum()), float(weights[~is_match].sum())
     if matches <= 0 or others <= 0:
         return Calibration()
-    target = np.where(is_match, (matches + 1.0) / (matches + 2.0), 1.0 / (others + 2.0))
+    target = smooth_targets(is_match, weights)
     share = weights / (matches + others)
     log_odds = score_log_odds(score)
 
@@ -269,6 +269,13 @@ def fit_calibration(score: Scores, is_match: Flags, weight: Scores | None = None
         loss, start, jac=True, method="L-BFGS-B", bounds=[SLOPES, INTERCEPTS], options={"ftol": 1e-14, "gtol": 1e-9}
     )
     return Calibration(float(found.x[0]), float(found.x[1]))
+
+
+def smooth_targets(is_match: Flags, weight: Scores | None = None) -> Scores:
+    """Return what to fit a logistic regression to instead of 1 and 0: what few labels allow to claim (Platt 1999)."""
+    weights = np.ones(len(is_match)) if weight is None else weight
+    matches, others = float(weights[is_match].sum()), float(weights[~is_match].sum())
+    return np.where(is_match, (matches + 1.0) / (matches + 2.0), 1.0 / (others + 2.0))
 
 
 def score_log_odds(score: Scores) -> Scores:

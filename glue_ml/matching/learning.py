@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from glue_ml.matching.comparison import RECORD, Feature, FeatureName
-from glue_ml.matching.evaluation import Calibration, area_under_precision_recall, fit_calibration
+from glue_ml.matching.evaluation import Calibration, area_under_precision_recall
 from glue_ml.matching.forest import Forest, grow_forest
+from glue_ml.matching.prior import Prior
 
 Scores = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -22,15 +23,25 @@ FOLD_TREES = 60  #: Fold forests only measure; fewer trees than the final forest
 
 @dataclass(frozen=True)
 class Scorer:
-    """A forest over some of the features (`columns`: their positions) and the calibration of its scores."""
+    """A forest over some of the features (`columns`: their positions), the prior mixed into its votes, calibrated."""
 
     columns: npt.NDArray[np.int64]
     forest: Forest
     calibration: Calibration
+    prior: Prior = field(default_factory=Prior)
 
-    def score(self, features: Feature) -> Scores:
+    def vote(self, features: Feature) -> Scores:
         """Return the share of the trees' votes for a match, 0 to 1, for each pair."""
         return self.forest.score(features[:, self.columns])
+
+    def score(self, features: Feature) -> Scores:
+        """Return the votes with the prior, 0 to 1, for each pair."""
+        return self.prior.mix(self.vote(features), features)
+
+    def bound(self, features: Feature, unknown: npt.NDArray[np.int64]) -> Scores:
+        """Return the largest score that a pair may have, whatever the features at the positions `unknown` are."""
+        places = np.flatnonzero(np.isin(self.columns, unknown))
+        return self.prior.mix(self.forest.bound(features[:, self.columns], places.tolist()), features)
 
     def probability(self, features: Feature) -> Scores:
         """Return the calibrated probability that each pair matches."""
@@ -39,11 +50,11 @@ class Scorer:
 
 @dataclass(frozen=True)
 class FoldForests:
-    """Which fold each labelled pair was held out in, the forests grown without each fold, and their scores."""
+    """Which fold each labelled pair was held out in, the forests grown without each fold, and their votes."""
 
     fold: npt.NDArray[np.int64]
     forests: tuple[Forest | None, ...]
-    score: Scores  #: Out-of-fold score of each labelled pair.
+    votes: Scores  #: Share of the out-of-fold votes for a match, for each labelled pair.
 
 
 def assign_folds(sets: Sequence[str], *, seed: int) -> npt.NDArray[np.int64]:
@@ -60,37 +71,27 @@ def assign_folds(sets: Sequence[str], *, seed: int) -> npt.NDArray[np.int64]:
 
 
 def grow_fold_forests(features: Feature, is_match: Flags, fold: npt.NDArray[np.int64], *, seed: int) -> FoldForests:
-    """Grow a forest without each fold; where the rest holds one class only, its share of matches is the score."""
-    score = np.full(len(is_match), is_match.mean())
+    """Grow a forest without each fold; where the rest holds one class only, its share of matches is the vote."""
+    votes = np.full(len(is_match), is_match.mean())
     forests: list[Forest | None] = []
     for number in range(int(fold.max()) + 1):
         held, rest = fold == number, fold != number
         if 0 < is_match[rest].sum() < rest.sum():
             forests.append(grow_forest(features[rest], is_match[rest], seed=seed + number, trees=FOLD_TREES))
-            score[held] = forests[-1].score(features[held])  # type: ignore[union-attr]
+            votes[held] = forests[-1].score(features[held])  # type: ignore[union-attr]
         else:
             forests.append(None)
-    return FoldForests(fold, tuple(forests), score)
+    return FoldForests(fold, tuple(forests), votes)
 
 
-def fit_scorer(
-    features: Feature,
-    columns: npt.NDArray[np.int64],
-    is_match: Flags,
-    folds: FoldForests,
-    *,
-    seed: int,
-    calibrated_on: Flags | None = None,
-) -> Scorer:
-    """Grow the final forest on all labelled pairs; calibrate it by the out-of-fold scores.
+def choose_calibrated(is_match: Flags, alike: Flags) -> Flags:
+    """Return which labelled pairs to calibrate on: those that are `alike` the pairs to be scored.
 
-    `calibrated_on`: the pairs that are like those to be scored, if not all are. Where they hold too few of a class all
-    count: people who bring labels of their own often have matches, and non-matches that nobody would confuse.
+    Where they hold too few of a class all count: people who bring labels of their own often have matches, and
+    non-matches that nobody would confuse.
     """
-    forest = grow_forest(features[:, columns], is_match, seed=seed)
-    if calibrated_on is None or np.bincount(is_match[calibrated_on], minlength=2).min() < MIN_CALIBRATED:
-        calibrated_on = np.ones(len(is_match), dtype=bool)
-    return Scorer(columns, forest, fit_calibration(folds.score[calibrated_on], is_match[calibrated_on]))
+    enough = np.bincount(is_match[alike], minlength=2).min() >= MIN_CALIBRATED
+    return alike if enough else np.ones(len(is_match), dtype=bool)
 
 
 def measure_column_importances(
@@ -102,23 +103,23 @@ def measure_column_importances(
     where no column matters. Features of the whole record belong to no column and stay as they are.
     """
     columns = list(dict.fromkeys(name.column for name in names if name.column != RECORD))
-    base = area_under_precision_recall(is_match, folds.score)
+    base = area_under_precision_recall(is_match, folds.votes)
     rng = np.random.default_rng(seed)
     losses = []
     for column in columns:
         members = np.flatnonzero([name.column == column for name in names])
         shuffled = features.copy()
         shuffled[:, members] = features[rng.permutation(len(features))][:, members]
-        losses.append(max(0.0, base - area_under_precision_recall(is_match, _score_held(shuffled, folds))))
+        losses.append(max(0.0, base - area_under_precision_recall(is_match, _vote_held(shuffled, folds))))
     total = sum(losses)
     shares = [(column, loss / total if total > 0 else 0.0) for column, loss in zip(columns, losses, strict=True)]
     return tuple(sorted(shares, key=lambda share: (-share[1], share[0])))
 
 
-def _score_held(features: Feature, folds: FoldForests) -> Scores:
-    score = folds.score.copy()
+def _vote_held(features: Feature, folds: FoldForests) -> Scores:
+    votes = folds.votes.copy()
     for number, forest in enumerate(folds.forests):
         held = folds.fold == number
         if forest is not None and held.any():
-            score[held] = forest.score(features[held])
-    return score
+            votes[held] = forest.score(features[held])
+    return votes

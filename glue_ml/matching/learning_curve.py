@@ -115,7 +115,7 @@ def _number_groups(sets: Sequence[str]) -> Groups:
 
 
 def _score_whole(features: Feature, folds: FoldForests) -> Scores:
-    score = folds.score.copy()
+    score = folds.votes.copy()
     for number, forest in enumerate(folds.forests):
         held = folds.fold == number
         if forest is not None and held.any():

@@ -25,6 +25,7 @@ from glue_ml.matching.forest import Forest
 from glue_ml.matching.key_rules import KeyRule
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.learning_curve import ExpectedGain
+from glue_ml.matching.prior import Prior
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import RIVALS, measure_rivals
@@ -129,10 +130,11 @@ class MatchModel:
         return self.learned.context.score(features)
 
     def second_look(self, features: Feature, rivals: Feature) -> tuple[Scores, Scores]:
-        """Return the score, 0 to 1, and the probability of pairs given their RIVALS; needs labels."""
+        """Return the share of votes, 0 to 1, and the probability of pairs given their RIVALS; needs labels."""
         assert self.learned is not None
-        score = self.learned.second.score(np.hstack([features, rivals]))
-        return score, self.learned.second.calibration.apply(score)
+        second, features = self.learned.second, np.hstack([features, rivals])
+        votes = second.vote(features)
+        return votes, second.calibration.apply(second.prior.mix(votes, features))
 
     def best_second_look(self, features: Feature, first: Scores) -> Scores:
         """Return the largest probability that pairs may have at the second look, whoever their rivals are.
@@ -143,9 +145,8 @@ class MatchModel:
         second = self.learned.second
         own = measure_rivals(first, np.zeros(len(first)), np.zeros(len(first)))
         known = features.shape[1] + 1 + RIVALS.index("first_look")
-        unknown = np.flatnonzero(second.columns >= known)
-        score = second.forest.bound(np.hstack([features, own])[:, second.columns], unknown.tolist())
-        return second.calibration.apply(score)
+        unknown = np.arange(known, features.shape[1] + len(RIVALS))
+        return second.calibration.apply(second.bound(np.hstack([features, own]), unknown))
 
     def probability(self, features: Feature) -> Scores:
         """Return the probability that each candidate pair matches, by the pair and its CONTEXT alone."""
@@ -297,13 +298,15 @@ def _held_out_table(held_out: HeldOut) -> pa.Table:
 
 
 def _describe_scorer(scorer: Scorer) -> dict[str, Any]:
-    return {"columns": scorer.columns.tolist(), "calibration": scorer.calibration.to_dict()}
+    calibration, prior = scorer.calibration.to_dict(), dict(vars(scorer.prior))
+    return {"columns": scorer.columns.tolist(), "calibration": calibration, "prior": prior}
 
 
 def _load_scorer(uri: str, name: str, members: dict[str, Any]) -> Scorer:
     trees = pq.read_table(io.BytesIO(storage.read_bytes(storage.join(uri, f"{name}_forest.parquet"))))
     columns = np.array(members["columns"], dtype=np.int64)
-    return Scorer(columns, Forest.from_arrow(trees), Calibration.from_dict(members["calibration"]))
+    prior = Prior(int(members["prior"]["column"]), float(members["prior"]["weight"])) if "prior" in members else Prior()
+    return Scorer(columns, Forest.from_arrow(trees), Calibration.from_dict(members["calibration"]), prior)
 
 
 def _labels_table(labels: Sequence[LabeledRow]) -> pa.Table:

@@ -127,17 +127,17 @@ def _unpack_rows(lists: pa.ChunkedArray) -> Feature:
 
 
 def look_again(candidates: Candidates, model: MatchModel, pairs: pa.Table) -> pa.Table:
-    """Return what `look_first` found with the score and the probability of the second look.
+    """Return what `look_first` found with the votes and the probability of the second look.
 
-    Columns: lo, hi, score, probability, those of RIVALS; sorted by lo and hi.
+    Columns: lo, hi, votes, probability, those of RIVALS; sorted by lo and hi.
     """
 
     def score(batch: PairBatch) -> pa.Table:
         assert batch.rivals is not None
-        found, probability = model.second_look(model.measure(batch.compared, batch.context), batch.rivals)
-        return pa.table({"lo": batch.lo, "hi": batch.hi, "score": found, "probability": probability})
+        votes, probability = model.second_look(model.measure(batch.compared, batch.context), batch.rivals)
+        return pa.table({"lo": batch.lo, "hi": batch.hi, "votes": votes, "probability": probability})
 
-    schema = "lo long, hi long, score double, probability double"
+    schema = "lo long, hi long, votes double, probability double"
     seen = candidates.ask_again(Question(score, _keep, schema), pairs.drop_columns(["first_score"]))
     seen = seen.sort_by([("lo", "ascending"), ("hi", "ascending")])
     for name in RIVALS:
@@ -202,9 +202,9 @@ def _tell_kinds(batch: PairBatch) -> Rows:
 
 def _judge_again(pool: dict[str, npt.NDArray[Any]], seen: pa.Table) -> None:
     """Let the second look say how probable a pair of the pool is, and how unsure the committee."""
-    lo, hi, score, probability = (seen.column(name).to_numpy() for name in ("lo", "hi", "score", "probability"))
+    lo, hi, votes, probability = (seen.column(name).to_numpy() for name in ("lo", "hi", "votes", "probability"))
     place, found = locate(lo, hi, pool["lo"], pool["hi"])
-    for name, values in (("probability", probability), ("disagreement", 1.0 - np.abs(2.0 * score - 1.0))):
+    for name, values in (("probability", probability), ("disagreement", 1.0 - np.abs(2.0 * votes - 1.0))):
         pool[name] = np.where(found, values[place] if len(values) else 0.0, pool[name])
 
 
@@ -224,11 +224,13 @@ def _judge(model: MatchModel, features: Feature, views: int) -> list[npt.NDArray
     unsupervised = MatchModel(model.settings, model.profiles, model.unsupervised).probability(features)
     if model.learned is None:
         return _judge_without_labels(unsupervised, features[:, -len(CONTEXT) :], views)
-    votes = model.learned.context.forest.score(features[:, model.learned.context.columns])
+    context = model.learned.context
+    # the votes alone: a prior that is wrong about a pair would hide the doubt that asking could settle
+    votes = context.vote(features)
     disagreement = 1.0 - np.abs(2.0 * votes - 1.0)
-    probability = model.learned.context.calibration.apply(votes)
+    probability = context.calibration.apply(context.prior.mix(votes, features))
     one_view = features[:, CONTEXT.index("views") - len(CONTEXT)] == 1
-    return [probability, disagreement, np.abs(probability - unsupervised) * np.where(one_view, 1.0, 0.5)]
+    return [probability, disagreement, np.abs(votes - unsupervised) * np.where(one_view, 1.0, 0.5)]
 
 
 def _judge_without_labels(

@@ -101,7 +101,8 @@ def digest_model(model: MatchModel) -> str:
 
 
 def _describe_scorer(scorer: Scorer) -> list[Any]:
-    return [scorer.columns.tolist(), scorer.calibration.to_dict(), scorer.forest.to_arrow().to_pydict()]
+    fitted = [scorer.calibration.to_dict(), vars(scorer.prior)]
+    return [scorer.columns.tolist(), *fitted, scorer.forest.to_arrow().to_pydict()]
 
 
 def _read_description(uri: str) -> dict[str, Any] | None:

@@ -31,13 +31,14 @@ from glue_ml.matching.evaluation import (
     Quality,
     area_under_precision_recall,
     evaluate_scores,
+    fit_calibration,
 )
+from glue_ml.matching.forest import grow_forest
 from glue_ml.matching.learning import (
-    MIN_CALIBRATED,
     FoldForests,
     Scorer,
     assign_folds,
-    fit_scorer,
+    choose_calibrated,
     grow_fold_forests,
     measure_column_importances,
 )
@@ -53,6 +54,7 @@ from glue_ml.matching.lessons import (
 from glue_ml.matching.model import Learned, MatchModel
 from glue_ml.matching.pipeline import Candidates
 from glue_ml.matching.population import count_scores
+from glue_ml.matching.prior import fit_prior
 from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
@@ -66,15 +68,16 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Taught:
-    """A scorer and the forests that scored the labelled pairs out of fold."""
+    """A scorer, the forests that voted on the labelled pairs out of fold, and these pairs' scores from such votes."""
 
     scorer: Scorer
     folds: FoldForests
+    score: Scores
 
     @property
     def probability(self) -> Scores:
         """The calibrated out-of-fold score of each labelled pair."""
-        return self.scorer.calibration.apply(self.folds.score)
+        return self.scorer.calibration.apply(self.score)
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Trained:
     def _quality(self, taught: Taught) -> float:
         """The area under the precision-recall curve over the pairs that blocking proposes."""
         listed = self.lesson.listed
-        return area_under_precision_recall(self.lesson.pairs.is_match[listed], taught.folds.score[listed])
+        return area_under_precision_recall(self.lesson.pairs.is_match[listed], taught.score[listed])
 
 
 def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow], *, source: str | None) -> Learned:
@@ -142,11 +145,12 @@ def train(model: MatchModel, candidates: Candidates, lesson: Lesson) -> Trained:
     """Grow the forests, each on what the one before it has found."""
     seed = model.settings.seed
     fold = assign_folds(lesson.pairs.sets, seed=seed)
-    plain = _teach(lesson, lesson.features[:, : -len(CONTEXT)], fold, seed=seed, on=None)
-    context = _teach(lesson, lesson.features, fold, seed=seed, on=lesson.listed)
+    alike, everybody = choose_calibrated(lesson.pairs.is_match, lesson.listed), np.ones(len(fold), dtype=bool)
+    plain = _teach(lesson, lesson.features[:, : -len(CONTEXT)], fold, seed=seed, on=everybody)
+    context = _teach(lesson, lesson.features, fold, seed=seed, on=alike)
     seen, proposed = look_first(candidates, model, context.scorer)
-    rivals = measure_labeled_rivals(seen, lesson.pairs, context.folds.score)
-    second = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=lesson.listed)
+    rivals = measure_labeled_rivals(seen, lesson.pairs, context.score)
+    second = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=alike)
     return Trained(lesson, plain, context, second, seen, proposed)
 
 
@@ -198,12 +202,11 @@ def foresee_gain(trained: Trained, evaluation: Evaluation, *, labelled: int, see
 def sample_lesson(trained: Trained) -> Sample:
     """Return the labelled pairs that blocking proposes, with the out-of-fold scores that decide.
 
-    All labelled pairs, where these hold too few of a class: see `learning.fit_scorer`.
+    All labelled pairs, where these hold too few of a class: see `learning.choose_calibrated`.
     """
     lesson = trained.lesson
-    sample = Sample(trained.decisive.folds.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets)
-    listed = sample.select(lesson.listed)
-    return listed if np.bincount(listed.is_match, minlength=2).min() >= MIN_CALIBRATED else sample
+    sample = Sample(trained.decisive.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets)
+    return sample.select(choose_calibrated(lesson.pairs.is_match, lesson.listed))
 
 
 def estimate_table(
@@ -232,11 +235,15 @@ def hold_out(records: Records, pairs: TrainingPairs, probability: Scores) -> Hel
     return HeldOut(left, right, pairs.is_match, probability)
 
 
-def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flags | None) -> Taught:
-    is_match = lesson.pairs.is_match
+def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flags) -> Taught:
+    """Grow a forest on all labelled pairs; fit its prior and its calibration to the out-of-fold votes of those `on`."""
+    is_match, log_odds = lesson.pairs.is_match, lesson.features.shape[1] - len(CONTEXT) - 1
     folds = grow_fold_forests(features, is_match, fold, seed=seed)
-    columns = np.arange(features.shape[1])
-    return Taught(fit_scorer(features, columns, is_match, folds, seed=seed, calibrated_on=on), folds)
+    prior = fit_prior(folds.votes[on], features[on], log_odds, is_match[on])
+    score = prior.mix(folds.votes, features)
+    forest = grow_forest(features, is_match, seed=seed)
+    scorer = Scorer(np.arange(features.shape[1]), forest, fit_calibration(score[on], is_match[on]), prior)
+    return Taught(scorer, folds, score)
 
 
 def measure_labeled_rivals(seen: pa.Table, pairs: TrainingPairs, score: Scores) -> Feature:

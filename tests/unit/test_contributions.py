@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 
 from glue_ml.matching.comparison import FeatureName
-from glue_ml.matching.contributions import _weigh_forest, decompose_forest
+from glue_ml.matching.contributions import _weigh_scorer, decompose_forest
 from glue_ml.matching.evaluation import Calibration
 from glue_ml.matching.fellegi_sunter import FellegiSunter
 from glue_ml.matching.forest import grow_forest
@@ -33,7 +33,7 @@ def test_what_the_features_move_leads_from_the_roots_to_the_score() -> None:
 @pytest.mark.parametrize("calibration", [Calibration(), Calibration(0.1, 3.0), Calibration(10.0, -20.0)])
 def test_contributions_sum_to_the_log_odds_less_the_base(calibration: Calibration) -> None:
     scorer, features = make_scorer(1, calibration)
-    found = _weigh_forest(scorer, features, NAMES, "told")
+    found = _weigh_scorer(scorer, features, NAMES, "told")
     np.testing.assert_allclose(found.base + found.values.sum(axis=1), found.log_odds, atol=1e-9)
     np.testing.assert_allclose(found.probability, scorer.probability(features), atol=1e-12)
 
@@ -41,20 +41,20 @@ def test_contributions_sum_to_the_log_odds_less_the_base(calibration: Calibratio
 def test_a_contribution_keeps_the_sign_of_its_move() -> None:
     scorer, features = make_scorer(2)
     _, moves = decompose_forest(scorer.forest, features)
-    values = _weigh_forest(scorer, features, NAMES, "told").values
+    values = _weigh_scorer(scorer, features, NAMES, "told").values
     assert ((np.sign(values) == np.sign(moves)) | (np.abs(moves) < 1e-12)).all()
 
 
 def test_a_feature_that_decides_moves_most() -> None:
     scorer, features = make_scorer(3)
-    values = _weigh_forest(scorer, features, NAMES, "told").values
+    values = _weigh_scorer(scorer, features, NAMES, "told").values
     assert np.abs(values).mean(axis=0).argmax() == 0
 
 
 def test_columns_are_told_by_the_size_of_their_move() -> None:
     scorer, features = make_scorer(4)
     names = (*(FeatureName("a", str(i)) for i in range(2)), *(FeatureName("b", str(i)) for i in range(4)))
-    found = _weigh_forest(scorer, features, names, "told")
+    found = _weigh_scorer(scorer, features, names, "told")
     shares = found.by_column(7)
     assert {name for name, _ in shares} == {"a", "b"}
     assert abs(shares[0][1]) >= abs(shares[1][1])
