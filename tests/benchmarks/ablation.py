@@ -3,7 +3,8 @@
     python -m tests.benchmarks.ablation --data ../shared/data febrl3 abt_buy --rows 200 500 --seeds 0 1 2 --json out
 
 Parts are switched off from outside; the engine has no switches for this.
-`features`: a group of features is kept from the forests (in growing them; what was grown never looks at the others).
+`features`: a group of features is kept from the forests (in growing them; what was grown never looks at the others),
+or the prior, the model without labels, from being mixed into their votes.
 `views`: a blocking view is taken out of the index. Both learn from the labels that the whole engine asked for.
 `strategy`: labels are bought with other shares of uncertain, coverage and random pairs, or, as a contrast, as pairs
 drawn at random from all candidates.
@@ -32,13 +33,14 @@ from rich.console import Console
 from rich.table import Table
 
 from glue_ml.domain.labels import LabeledRow
-from glue_ml.matching import FindMatches, blocking, find_matches, labeling, learning
+from glue_ml.matching import FindMatches, blocking, find_matches, labeling, learning, training
 from glue_ml.matching.blocking import BlockingIndex
 from glue_ml.matching.candidate_lists import CONTEXT
-from glue_ml.matching.comparison import CODES, COUNTS, OVERLAPS, RECORD, FeatureName
+from glue_ml.matching.comparison import CODES, COUNTS, MEANING, OVERLAPS, RECORD, FeatureName
 from glue_ml.matching.forest import Forest, grow_forest
 from glue_ml.matching.labeling import PairPool
 from glue_ml.matching.pipeline import DriverCandidates
+from glue_ml.matching.prior import Prior
 from glue_ml.matching.rivals import RIVALS
 from tests.benchmarks.public_data import KEY, PublicSet, add_data_arguments, check_data_folder
 from tests.benchmarks.sparkless import Frame, remember, without_spark
@@ -51,7 +53,8 @@ Result = dict[str, Any]
 Scores = dict[int, float]  #: F1 by labelled rows.
 
 GROUPS: Mapping[str, Callable[[FeatureName], bool]] = {
-    "similarities of columns": lambda name: name.column != RECORD and name.measure not in OVERLAPS,
+    "similarities of columns": lambda name: name.column != RECORD and name.measure not in (*OVERLAPS, MEANING),
+    "meaning": lambda name: name.measure == MEANING,
     "overlaps of words": lambda name: name.measure in OVERLAPS,
     "codes": lambda name: name.column == RECORD and name.measure in CODES,
     "counts of columns": lambda name: name.column == RECORD and name.measure in COUNTS,
@@ -81,7 +84,18 @@ def hide_features(names: Sequence[FeatureName], hidden: Callable[[FeatureName], 
         forest = grow_forest(features[:, kept], is_match, seed=seed, **named)
         return replace(forest, feature=kept[forest.feature])
 
-    with mock.patch.object(learning, "grow_forest", grow):
+    with mock.patch.object(learning, "grow_forest", grow), mock.patch.object(training, "grow_forest", grow):
+        yield
+
+
+@contextmanager
+def hide_prior() -> Iterator[None]:
+    """Leave the votes of all forests as they are."""
+
+    def fit(votes: Any, features: Any, column: int, is_match: Any) -> Prior:
+        return Prior(column)
+
+    with mock.patch.object(training, "fit_prior", fit):
         yield
 
 
@@ -162,6 +176,8 @@ def try_changes(data: PublicSet, rows: Sequence[int], seed: int, parts: Sequence
         for group, hidden in GROUPS.items():
             with hide_features(names, hidden):
                 yield f"without {group}", bench.relearn()
+        with hide_prior():
+            yield "without the prior", bench.relearn()
     if "views" in parts:
         for view in course.model.prepare(df).index.views:
             with hide_view(view.name):
