@@ -30,7 +30,7 @@ def rank_candidates(
     row: Rows, other: Rows, score: npt.NDArray[np.float32], views: npt.NDArray[np.int8]
 ) -> CandidateLists:
     """Return the lists of distinct pairs (row, other), given the score of each and the views that proposed it."""
-    order = np.lexsort((other, -score, row))
+    order = _order(row, other, score)
     row, other, score, views = row[order], other[order], score[order], views[order]
     first = np.searchsorted(row, row)
     last = np.searchsorted(row, row, side="right")
@@ -40,6 +40,23 @@ def rank_candidates(
     best = score[np.where(lone, first, np.minimum(rival, len(row) - 1))] if len(row) else score
     ratio = np.where(lone, 2.0, score / np.maximum(best, 1e-6))
     return CandidateLists(row, other, score, rank, np.clip(ratio, 0.0, 2.0).astype(np.float32), views)
+
+
+def _order(row: Rows, other: Rows, score: npt.NDArray[np.float32]) -> Rows:
+    """Return the order by row, falling score, and other.
+
+    Rows and scores are sorted as one number, several times as fast as by one key after the other; what is left are the
+    entries with equals.
+    """
+    # the bits of floats rise as the floats do, once those of negative ones are turned round
+    bits = (score + np.float32(0.0)).view(np.int32)
+    key = (row << np.int64(32)) - (bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+    order = np.argsort(key)
+    ordered = key[order]
+    same = ordered[1:] == ordered[:-1]
+    tied = np.flatnonzero(np.append(False, same) | np.append(same, False))
+    order[tied] = order[tied][np.lexsort((other[order[tied]], ordered[tied]))]
+    return order
 
 
 LAST_RANK = 5  #: So are all further ones: what comes in far below changes nothing about the pairs above it.

@@ -80,13 +80,13 @@ def weigh_features(
 
 
 def _weigh_scorer(scorer: Scorer, features: Feature, names: tuple[FeatureName, ...], told: str) -> Contributions:
-    measured = features[:, scorer.columns]
+    measured = features[:, : scorer.width]
     root, moves = decompose_forest(scorer.forest, measured)
     votes = scorer.forest.score(measured)
     base = float(_log_odds(scorer, np.array([root]))[0])
     without = _log_odds(scorer, votes)
     values = np.zeros(features.shape, dtype=np.float64)
-    values[:, scorer.columns] = moves * _carry_over(scorer, root, votes, without - base)[:, None]
+    values[:, : scorer.width] = moves * _carry_over(scorer, root, votes, without - base)[:, None]
     log_odds = _log_odds(scorer, scorer.score(features))
     values[:, scorer.prior.column] += log_odds - without
     return Contributions(told, names, base, log_odds, expit(log_odds), values, features)

@@ -23,16 +23,16 @@ FOLD_TREES = 60  #: Fold forests only measure; fewer trees than the final forest
 
 @dataclass(frozen=True)
 class Scorer:
-    """A forest over some of the features (`columns`: their positions), the prior mixed into its votes, calibrated."""
+    """A forest over the first `width` of the features, the prior mixed into its votes, and what its scores mean."""
 
-    columns: npt.NDArray[np.int64]
+    width: int
     forest: Forest
     calibration: Calibration
     prior: Prior = field(default_factory=Prior)
 
     def vote(self, features: Feature) -> Scores:
         """Return the share of the trees' votes for a match, 0 to 1, for each pair."""
-        return self.forest.score(features[:, self.columns])
+        return self.forest.score(features[:, : self.width])
 
     def score(self, features: Feature) -> Scores:
         """Return the votes with the prior, 0 to 1, for each pair."""
@@ -40,8 +40,7 @@ class Scorer:
 
     def bound(self, features: Feature, unknown: npt.NDArray[np.int64]) -> Scores:
         """Return the largest score that a pair may have, whatever the features at the positions `unknown` are."""
-        places = np.flatnonzero(np.isin(self.columns, unknown))
-        return self.prior.mix(self.forest.bound(features[:, self.columns], places.tolist()), features)
+        return self.prior.mix(self.forest.bound(features[:, : self.width], unknown.tolist()), features)
 
     def probability(self, features: Feature) -> Scores:
         """Return the calibrated probability that each pair matches."""

@@ -299,14 +299,15 @@ def _held_out_table(held_out: HeldOut) -> pa.Table:
 
 def _describe_scorer(scorer: Scorer) -> dict[str, Any]:
     calibration, prior = scorer.calibration.to_dict(), dict(vars(scorer.prior))
-    return {"columns": scorer.columns.tolist(), "calibration": calibration, "prior": prior}
+    return {"width": scorer.width, "calibration": calibration, "prior": prior}
 
 
 def _load_scorer(uri: str, name: str, members: dict[str, Any]) -> Scorer:
     trees = pq.read_table(io.BytesIO(storage.read_bytes(storage.join(uri, f"{name}_forest.parquet"))))
-    columns = np.array(members["columns"], dtype=np.int64)
     prior = Prior(int(members["prior"]["column"]), float(members["prior"]["weight"])) if "prior" in members else Prior()
-    return Scorer(columns, Forest.from_arrow(trees), Calibration.from_dict(members["calibration"]), prior)
+    # models saved before named the position of each feature
+    width = int(members["width"]) if "width" in members else len(members["columns"])
+    return Scorer(width, Forest.from_arrow(trees), Calibration.from_dict(members["calibration"]), prior)
 
 
 def _labels_table(labels: Sequence[LabeledRow]) -> pa.Table:

@@ -19,7 +19,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glue_ml.matching.blocking import BlockingIndex, list_candidates, list_pairs
-from glue_ml.matching.candidate_lists import CONTEXT, LAST_RANK, UNLISTED_RANK
+from glue_ml.matching.bundles import meet_lists, pack_lists
+from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import RIVALS
@@ -176,21 +177,24 @@ class SparkCandidates:
     spark: SparkSession
     blocked: Blocked
 
+    @cached_property
+    def shipped(self) -> Shipped[Blocked]:
+        """The records and the index on every worker; sent once, whatever is asked."""
+        return Shipped(self.spark, self.blocked)
+
     def ask(self, question: Question) -> pa.Table:
-        """Return the merged answer over all candidate pairs. Cost: one Spark job."""
-        shipped = Shipped(self.spark, self.blocked)
-        return self._ask(question, propose_pairs(self.spark, shipped, rows=len(self.blocked.records)), shipped)
+        """Return the merged answer over all candidate pairs. Cost: two Spark jobs, one of them short."""
+        bundles = list_bundles(self.spark, self.shipped, rows=len(self.blocked.records))
+        return self._ask(question, bundles, _read_bundle)
 
     def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
         """Return the merged answer over `pairs`. Cost: one Spark job."""
-        tasks = max(parallelism(self.spark), -(-len(pairs) // PAIRS_PER_BATCH))
-        df = self.spark.createDataFrame(pairs.to_pandas(), schema=_AGAIN).repartition(tasks)
-        return self._ask(question, df, Shipped(self.spark, self.blocked))
+        return self._ask(question, spread_pairs(self.spark, pairs), _read_tables)
 
-    def _ask(self, question: Question, pairs: DataFrame, shipped: Shipped[Blocked]) -> pa.Table:
-        answers = collect_arrow(pairs.mapInArrow(_ask_task(shipped, question), question.schema))
-        shipped.release()
-        return question.merge(answers)
+    def _ask(self, question: Question, packed: DataFrame, read: Reader) -> pa.Table:
+        return question.merge(
+            collect_arrow(packed.mapInArrow(_ask_task(self.shipped, question, read), question.schema))
+        )
 
 
 class Shipped(Generic[T]):
@@ -210,78 +214,86 @@ class Shipped(Generic[T]):
         value: T = self._value if self._broadcast is None else self._broadcast.value
         return value
 
-    def release(self) -> None:
-        """Free the workers' copies; a task that still needs the value fetches it again."""
-        if self._broadcast is not None:
-            self._broadcast.unpersist()
+
+_PACKED = "part long, packed binary"
+
+#: Turns what a task was sent into the pairs to compare.
+Reader = Callable[[Records, Iterable[bytes]], Iterator[PairBatch]]
 
 
-_AGAIN = ", ".join(["lo long", "hi long", *(f"{name} float" for name in (*CONTEXT, *RIVALS))])
-_LISTED = "lo long, hi long, score float, rank int, ratio float, views tinyint"
-
-
-def propose_pairs(spark: SparkSession, blocked: Shipped[Blocked], *, rows: int) -> DataFrame:
-    """Return the candidate pairs: lo, hi (row numbers, lo < hi) and the CONTEXT columns, each pair once."""
+def list_bundles(spark: SparkSession, shipped: Shipped[Blocked], *, rows: int) -> DataFrame:
+    """Return the candidate lists, all entries about a pair in one partition: part (long), packed (binary)."""
     tasks = max(1, min(-(-rows // 500), max(parallelism(spark), -(-rows // ROWS_PER_TASK))))
-    listed = spark.range(0, rows, 1, tasks).mapInArrow(_list_task(blocked), _LISTED)
-    return _meet(listed, partitions=tasks)
+    names = name_partitions(spark, tasks)
+    listed = spark.range(0, rows, 1, tasks).mapInArrow(_list_task(shipped, names), _PACKED)
+    # partitioned by hand: the session's number of shuffle partitions is not ours to set
+    return listed.repartition(tasks, "part")
 
 
-def _list_task(blocked: Shipped[Blocked]) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+def name_partitions(spark: SparkSession, count: int) -> list[int]:
+    """Return numbers that `repartition(count, ...)` sends to `count` different partitions. Cost: a short Spark job.
+
+    Numbers that are hashed as they come fall two or three into some partitions and into others none.
+    """
+    place = F.pmod(F.hash("id"), F.lit(count)).alias("place")
+    found = collect_arrow(spark.range(0, 30 * count, 1, 1).select("id", place))
+    names = dict(
+        zip(reversed(found.column("place").to_pylist()), reversed(found.column("id").to_pylist()), strict=True)
+    )
+    # should a partition have no name among so many, another one gets twice as much
+    return [names.get(place, place) for place in range(count)]
+
+
+def _list_task(
+    shipped: Shipped[Blocked], names: Sequence[int]
+) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def list_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        index = blocked.value.index
+        index = shipped.value.index
         for batch in batches:
-            lists = list_candidates(index, batch.column(0).to_numpy())
-            low, high = np.minimum(lists.row, lists.other), np.maximum(lists.row, lists.other)
-            columns = [low, high, lists.score, lists.rank, lists.ratio, lists.views]
-            yield pa.RecordBatch.from_arrays(
-                [pa.array(c) for c in columns], names=["lo", "hi", "score", "rank", "ratio", "views"]
-            )
+            packed = pack_lists(list_candidates(index, batch.column(0).to_numpy()), len(names))
+            parts = pa.array([names[place] for place in packed], pa.int64())
+            yield pa.RecordBatch.from_arrays([parts, pa.array(packed.values(), pa.binary())], names=["part", "packed"])
 
     return list_rows
 
 
-def _meet(listed: DataFrame, *, partitions: int) -> DataFrame:
-    """Bring the two lists that may hold a pair together; the same columns as `candidate_lists.merge_context` yields."""
-    both = F.count("*") == 2
-    rank = F.least("rank", F.lit(LAST_RANK))
-    return (
-        # partitioned by hand: the session's number of shuffle partitions is not ours to set
-        listed.repartition(partitions, "lo", "hi")
-        .groupBy("lo", "hi")
-        .agg(
-            F.max("score").alias("score"),
-            F.min(rank).cast("float").alias("best_rank"),
-            F.when(both, F.max(rank)).otherwise(F.lit(UNLISTED_RANK)).cast("float").alias("worst_rank"),
-            F.max("ratio").alias("best_ratio"),
-            F.when(both, F.min("ratio")).otherwise(F.lit(0.0)).cast("float").alias("worst_ratio"),
-            F.count("*").cast("float").alias("lists"),
-            F.bit_count(F.bit_or("views")).cast("float").alias("views"),
-        )
-    )
+def spread_pairs(spark: SparkSession, pairs: pa.Table) -> DataFrame:
+    """Return a table of pairs in pieces, each a row of its own partition: part (long), packed (binary)."""
+    size = max(1, min(PAIRS_PER_BATCH, -(-len(pairs) // parallelism(spark))))
+    pieces = [(place, _pack_table(pairs.slice(place, size))) for place in range(0, max(len(pairs), 1), size)]
+    return spark.createDataFrame(pieces, _PACKED).repartition(len(pieces), "part")
+
+
+def _pack_table(pairs: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pairs.schema) as writer:
+        writer.write_table(pairs)
+    return bytes(sink.getvalue())
+
+
+def _read_bundle(records: Records, packed: Iterable[bytes]) -> Iterator[PairBatch]:
+    lo, hi, context = meet_lists(packed)
+    for start in range(0, len(lo), PAIRS_PER_BATCH):
+        part = slice(start, start + PAIRS_PER_BATCH)
+        yield PairBatch(records, lo[part], hi[part], context[part])
+
+
+def _read_tables(records: Records, packed: Iterable[bytes]) -> Iterator[PairBatch]:
+    for piece in packed:
+        with pa.ipc.open_stream(piece) as reader:
+            yield PairBatch.of(records, reader.read_all())
 
 
 def _ask_task(
-    shipped: Shipped[Blocked], question: Question
+    shipped: Shipped[Blocked], question: Question, read: Reader
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        records = shipped.value.records
-        answers = [question.answer(PairBatch.of(records, table)) for table in _rebatch(batches, PAIRS_PER_BATCH)]
+        packed = (piece.as_py() for batch in batches for piece in batch.column("packed"))
+        answers = [question.answer(pairs) for pairs in read(shipped.value.records, packed)]
         if answers:
             yield from question.merge(pa.concat_tables(answers)).to_batches()
 
     return run
-
-
-def _rebatch(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
-    for batch in batches:
-        waiting.append(batch)
-        if sum(b.num_rows for b in waiting) >= rows:
-            yield pa.Table.from_batches(waiting)
-            waiting = []
-    if waiting:
-        yield pa.Table.from_batches(waiting)
 
 
 def parallelism(spark: SparkSession) -> int:

@@ -95,10 +95,12 @@ def look_first(
         features = model.measure(batch.compared, batch.context)
         found = score_pairs(features)
         kept = found >= FIRST_LOOK_FLOOR
-        again = kept if floor is None else kept & (model.best_second_look(features, found) >= floor)
+        again = np.ones(int(kept.sum()), dtype=bool)
+        if floor is not None:
+            again = model.best_second_look(features[kept], found[kept]) >= floor
         columns = {"lo": batch.lo, "hi": batch.hi, "first_score": found}
         counted = _count_pairs(columns, kept)
-        return counted.append_column("context", _pack_rows(batch.context, again, np.append(again[kept], False)))
+        return counted.append_column("context", _pack_rows(batch.context[kept][again], np.append(again, False)))
 
     schema = "lo long, hi long, first_score double, context array<float>"
     pairs, count = _split_count(candidates.ask(Question(score, _keep, schema)))
@@ -113,10 +115,10 @@ def look_first(
     return chosen, count
 
 
-def _pack_rows(rows: Feature, chosen: npt.NDArray[np.bool_], filled: npt.NDArray[np.bool_]) -> pa.ListArray:
-    """Return lists, where `filled` one of the `chosen` rows (in order), elsewhere an empty one."""
+def _pack_rows(rows: Feature, filled: npt.NDArray[np.bool_]) -> pa.ListArray:
+    """Return lists, where `filled` one of the rows (in order), elsewhere an empty one."""
     offsets = np.concatenate([[0], np.cumsum(filled)]) * rows.shape[1]
-    values = np.ascontiguousarray(rows[chosen], dtype=np.float32).ravel()
+    values = np.ascontiguousarray(rows, dtype=np.float32).ravel()
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
 
 

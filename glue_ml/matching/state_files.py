@@ -102,7 +102,7 @@ def digest_model(model: MatchModel) -> str:
 
 def _describe_scorer(scorer: Scorer) -> list[Any]:
     fitted = [scorer.calibration.to_dict(), vars(scorer.prior)]
-    return [scorer.columns.tolist(), *fitted, scorer.forest.to_arrow().to_pydict()]
+    return [scorer.width, *fitted, scorer.forest.to_arrow().to_pydict()]
 
 
 def _read_description(uri: str) -> dict[str, Any] | None:

@@ -242,7 +242,7 @@ def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flag
     prior = fit_prior(folds.votes[on], features[on], log_odds, is_match[on])
     score = prior.mix(folds.votes, features)
     forest = grow_forest(features, is_match, seed=seed)
-    scorer = Scorer(np.arange(features.shape[1]), forest, fit_calibration(score[on], is_match[on]), prior)
+    scorer = Scorer(features.shape[1], forest, fit_calibration(score[on], is_match[on]), prior)
     return Taught(scorer, folds, score)
 
 

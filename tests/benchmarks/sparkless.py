@@ -114,7 +114,8 @@ def _read_rows(df: Frame, *, primary_key: str, columns: Sequence[str]) -> pa.Tab
 
 
 def _lay_out_sets(df: Frame, sets: Sequence[tuple[str, Sequence[str]]], *, primary_key: str) -> Frame:
-    places = pc.index_in(pa.array([key for _, members in sets for key in members]), df.table.column(primary_key))
+    keys = pa.array([key for _, members in sets for key in members], pa.string())
+    places = pc.index_in(keys, df.table.column(primary_key))
     rows = df.table.take(places)
     names = [set_id for set_id, members in sets for _ in members]
     columns: dict[str, Any] = {"labeling_set_id": pa.array(names, pa.string()), "label": pa.nulls(len(names))}

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 from scipy import sparse
 
 from glue_ml.domain.labels import LabeledRow
@@ -22,11 +23,12 @@ from glue_ml.matching.pipeline import (
     Blocked,
     Candidates,
     DriverCandidates,
-    Shipped,
+    PairBatch,
+    Question,
     SparkCandidates,
     choose_plan,
+    name_partitions,
     open_candidates,
-    propose_pairs,
 )
 from glue_ml.matching.population import count_scores
 from glue_ml.matching.records import prepare_records
@@ -40,7 +42,6 @@ from glue_ml.matching.scoring import (
 )
 from glue_ml.matching.sentence_encoder import scale_rows
 from glue_ml.matching.sparse_view import SparseView
-from glue_ml.matching.table import collect_arrow
 from glue_ml.matching.training import learn
 from glue_ml.matching.unsupervised import TAIL_RANK, fit_unsupervised
 from tests.people import make_people
@@ -71,12 +72,25 @@ def on_the_driver(blocked: Blocked) -> tuple[list[tuple[int, int]], np.ndarray[t
 
 
 def test_candidate_pairs_and_their_context_are_those_of_the_driver(spark: SparkSession, blocked: Blocked) -> None:
-    proposed = propose_pairs(spark, Shipped(spark, blocked), rows=len(blocked.records))
-    table = collect_arrow(proposed).sort_by([("lo", "ascending"), ("hi", "ascending")])
+    def tell(batch: PairBatch) -> pa.Table:
+        columns = zip(CONTEXT, batch.context.T, strict=True)
+        return pa.table({"lo": batch.lo, "hi": batch.hi, **{name: pa.array(column) for name, column in columns}})
+
+    schema = ", ".join(["lo long, hi long", *(f"{name} float" for name in CONTEXT)])
+    table = SparkCandidates(spark, blocked).ask(Question(tell, lambda parts: parts, schema))
+    table = table.sort_by([("lo", "ascending"), ("hi", "ascending")])
     pairs, context = on_the_driver(blocked)
     assert list(zip(table.column("lo").to_pylist(), table.column("hi").to_pylist(), strict=True)) == pairs
     found = np.stack([table.column(name).to_numpy() for name in CONTEXT], axis=-1)
     np.testing.assert_array_equal(found.astype(np.float32), context)
+
+
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_every_partition_has_a_name_of_its_own(spark: SparkSession, count: int) -> None:
+    names = name_partitions(spark, count)
+    spread = spark.createDataFrame([(name,) for name in names], "part long").repartition(count, "part")
+    taken = [row[0] for row in spread.select(F.spark_partition_id()).collect()]
+    assert sorted(taken) == list(range(count))
 
 
 def test_pattern_counts_are_those_of_plain_numpy(candidates: Candidates, blocked: Blocked) -> None:

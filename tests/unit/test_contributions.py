@@ -17,7 +17,7 @@ def make_scorer(seed: int = 0, calibration: Calibration | None = None) -> tuple[
     rng = np.random.default_rng(seed)
     features = rng.random((300, 6)).astype(np.float32)
     forest = grow_forest(features, features[:, 0] + 0.5 * features[:, 1] > 0.8, seed=seed, trees=40)
-    return Scorer(np.arange(6), forest, calibration or Calibration(1.7, -0.4)), rng.random((500, 6)).astype(np.float32)
+    return Scorer(6, forest, calibration or Calibration(1.7, -0.4)), rng.random((500, 6)).astype(np.float32)
 
 
 NAMES = tuple(FeatureName("c", str(i)) for i in range(6))
