@@ -24,7 +24,7 @@ from glue_ml.matching.key_rules import KeyRule, find_rule_keys
 from glue_ml.matching.nearest import choose_partition
 from glue_ml.matching.records import Column, Records, inverse_frequency
 from glue_ml.matching.semantic_view import SemanticView
-from glue_ml.matching.sorted_sets import distinct
+from glue_ml.matching.sorted_sets import distinct, look_up
 from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.views import Sources, View
 
@@ -161,10 +161,10 @@ def _count_keys(views: Sequence[SparseView], common: int, work: int) -> KeyCount
 
 
 def _look_up_codes(codes: Rows, known: Rows, rows: Rows) -> Rows:
-    if len(known) == 0:
-        return np.zeros(len(codes), dtype=np.int64)
-    place = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-    return np.where(known[place] == codes, rows[place], 0)
+    place, found = look_up(codes, known)
+    counts = np.zeros(len(codes), dtype=np.int64)
+    counts[found] = rows[place[found]]
+    return counts
 
 
 def bounded_frequency(frequency: npt.NDArray[np.int64], work: int) -> int:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from glue_ml.matching.sorted_sets import look_up
+
 Rows = npt.NDArray[np.int64]
 
 
@@ -70,22 +72,23 @@ def look_up_context(lists: CandidateLists, left: Rows, right: Rows) -> npt.NDArr
     The context says how a pair compares with the other candidates of either record; a pair in neither list gets
     score 0, rank UNLISTED_RANK and ratio 0.
     """
-    height = np.int64(1 + max(lists.other.max(initial=0), left.max(initial=0), right.max(initial=0)))
-    known = lists.row * height + lists.other
-    order = np.argsort(known)
-    sides = [_find(known[order], order, a * height + b) for a, b in ((left, right), (right, left))]
+    sides = [_find(lists, a, b) for a, b in ((left, right), (right, left))]
     place, listed = np.stack([s[0] for s in sides]), np.stack([s[1] for s in sides])
-    if len(known) == 0:
-        place, listed = np.zeros_like(place), np.zeros_like(listed)
-        return merge_context(np.zeros(place.shape), np.ones(place.shape), np.zeros(place.shape), listed, listed)
-    return merge_context(lists.score[place], lists.rank[place], lists.ratio[place], listed, lists.views[place] * listed)
+    # where nothing is listed there is no entry to read
+    score, rank, ratio, views = (
+        entries[place] if len(entries) else np.zeros(place.shape, dtype=entries.dtype)
+        for entries in (lists.score, lists.rank, lists.ratio, lists.views)
+    )
+    return merge_context(score, rank, ratio, listed, views * listed)
 
 
-def _find(ordered: Rows, order: Rows, wanted: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
-    if len(ordered) == 0:
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
-    place = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-    return order[place], ordered[place] == wanted
+def _find(lists: CandidateLists, row: Rows, other: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Return the place of the entry about each `other` in the list of its `row`, and whether there is one."""
+    width = np.int64(1 + max(lists.other.max(initial=0), other.max(initial=0)))
+    known = lists.row * width + lists.other
+    order = np.argsort(known)
+    place, found = look_up(row * width + other, known[order])
+    return (order[place] if len(order) else place), found
 
 
 def merge_context(
@@ -105,12 +108,7 @@ def merge_context(
 
 def look_up_lists(lists: CandidateLists, row: Rows, other: Rows) -> tuple[Rows, Rows]:
     """Return the bits of the views that list each `other` for its `row`, and its rank there; 0 where not listed."""
-    width = np.int64(1 + max(lists.other.max(initial=0), other.max(initial=0)))
-    # one entry more than there are, for those that are not found
-    known = np.append(lists.row * width + lists.other, -1)
-    order = np.argsort(known)
-    wanted = row * width + other
-    place = order[np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)]
-    listed = known[place] == wanted
-    bits, rank = np.append(lists.views, 0), np.append(lists.rank, 0)
-    return np.where(listed, bits[place], 0).astype(np.int64), np.where(listed, rank[place], 0).astype(np.int64)
+    place, listed = _find(lists, row, other)
+    bits, rank = (np.zeros(len(row), dtype=np.int64) for _ in range(2))
+    bits[listed], rank[listed] = lists.views[place[listed]], lists.rank[place[listed]]
+    return bits, rank

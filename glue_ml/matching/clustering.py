@@ -27,6 +27,7 @@ from glue_ml.matching.row_pairs import (
     list_between,
     list_within,
 )
+from glue_ml.matching.sorted_sets import look_up
 
 __all__ = ["ClusterOptions", "Clustering", "Constraints", "cluster", "label_components"]
 
@@ -196,9 +197,7 @@ class _Run:
         """Return the pairs (lo, hi) with their probabilities, and those of them that had to be scored."""
         count = self.links.count
         wanted = RowPairs(lo, hi, np.zeros(len(lo)))
-        keys, known = wanted.key(count), pairs.key(count)
-        place = np.minimum(np.searchsorted(known, keys), max(len(known) - 1, 0))
-        found = known[place] == keys if len(known) else np.zeros(len(keys), dtype=bool)
+        place, found = look_up(wanted.key(count), pairs.key(count))
         wanted.probability[found] = pairs.probability[place[found]]
         settled = found | self.links.forbids(wanted) | (self.links.groups[lo] == self.links.groups[hi])
         wanted.probability[~settled] = self._score(lo[~settled], hi[~settled])

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from scipy.sparse import coo_array, csgraph
 from scipy.special import logit
 
+from glue_ml.matching.sorted_sets import look_up
+
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -98,12 +100,8 @@ class Scale:
 
 def locate(lo: Rows, hi: Rows, wanted_lo: Rows, wanted_hi: Rows) -> tuple[Rows, Flags]:
     """Return where each wanted pair is among the pairs (lo, hi), which are in row order, and whether it is there."""
-    if len(lo) == 0:
-        return np.zeros(len(wanted_lo), dtype=np.int64), np.zeros(len(wanted_lo), dtype=bool)
-    height = np.int64(1 + max(hi.max(), wanted_hi.max(initial=0)))
-    known, wanted = lo * height + hi, wanted_lo * height + wanted_hi
-    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return place, known[place] == wanted
+    height = np.int64(1 + max(hi.max(initial=0), wanted_hi.max(initial=0)))
+    return look_up(wanted_lo * height + wanted_hi, lo * height + hi)
 
 
 def label_components(count: int, lo: Rows, hi: Rows) -> Rows:

@@ -18,9 +18,15 @@ def distinct(values: Numbers) -> Numbers:
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
+def look_up(values: Numbers, known: Numbers) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+    """Return where each of `values` is in `known`, which is ascending, and whether it is there; 0 where it is not."""
+    if len(known) == 0:
+        return np.zeros(len(values), dtype=np.int64), np.zeros(len(values), dtype=bool)
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    found = known[place] == values
+    return np.where(found, place, 0), found
+
+
 def is_in(values: Numbers, known: Numbers) -> npt.NDArray[np.bool_]:
     """Tell which of `values` are in `known`, which is ascending."""
-    if len(known) == 0:
-        return np.zeros(len(values), dtype=bool)
-    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    return np.asarray(known[place] == values, dtype=bool)
+    return look_up(values, known)[1]

@@ -18,7 +18,7 @@ from glue_ml.matching.clustering import ClusterOptions, Constraints, ScorePairs
 from glue_ml.matching.comparison import Feature
 from glue_ml.matching.rivals import FIRST_LOOK_FLOOR, find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores, join_pairs
-from glue_ml.matching.sorted_sets import distinct, is_in
+from glue_ml.matching.sorted_sets import distinct, is_in, look_up
 
 #: lo, hi (lo < hi) and their CONTEXT to scores, and to the most that a second look may make of them.
 ScoreCandidates = Callable[[Rows, Rows, Feature], tuple[Scores, Scores]]
@@ -182,9 +182,8 @@ def _find_changed_ends(before: RowPairs, after: RowPairs, count: int) -> Rows:
 
 
 def _find_same(edges: RowPairs, others: RowPairs, count: int) -> Flags:
-    if len(others.lo) == 0:
-        return np.zeros(len(edges.lo), dtype=bool)
-    keys, known = edges.key(count), others.key(count)
+    known = others.key(count)
     order = np.argsort(known)
-    place = order[np.minimum(np.searchsorted(known[order], keys), len(known) - 1)]
-    return np.asarray((known[place] == keys) & (others.probability[place] == edges.probability))
+    place, same = look_up(edges.key(count), known[order])
+    same[same] = others.probability[order[place[same]]] == edges.probability[same]
+    return same

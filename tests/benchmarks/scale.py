@@ -152,7 +152,7 @@ def compare(mine: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float]:
     """Return seconds, CPU seconds and memory over the peer's, and by how much F1 is above its."""
     return {
         "seconds": round(mine["seconds"] / theirs["seconds"], 3),
-        "cpu_seconds": round(mine["cpu_seconds"] / theirs["cpu_seconds"], 3),
+        "cpu_seconds": round(mine["cpu_seconds"]["all"] / theirs["cpu_seconds"]["all"], 3),
         "memory": round(mine["peak_mb"]["all"] / max(theirs["peak_mb"]["all"], 1), 3),
         "f1_above": round(mine["f1"] - theirs["f1"], 5),
     }

@@ -1,4 +1,4 @@
-"""The memory of a Spark application by role: the JVM, the driver's Python, and the Python workers."""
+"""The memory and the CPU seconds of a Spark application by role: the JVM, the driver's Python, and the Python workers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ROLES = ("jvm", "driver_python", "workers")
 class Ended:
     """How an application ended: its exit code (None: it was stopped), seconds, peak bytes by role.
 
-    `seconds` are by the clock, `cpu_seconds` those of all its processes at the last look, which other load on the
-    machine hardly changes. `peak["all"]` is the peak of the sum, `worker_processes` the most workers at a look.
+    `seconds` are by the clock, `cpu_seconds` those of all its processes at the last look, by role and "all", which
+    other load on the machine changes less. `peak["all"]` is the peak of the sum, `worker_processes` the most workers at a look.
     """
 
     code: int | None
     why: str
     seconds: float
-    cpu_seconds: float
+    cpu_seconds: Mapping[str, float]
     peak: Mapping[str, int]
     worker_processes: int
 
@@ -37,20 +37,22 @@ class Ended:
 class _Peaks:
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*ROLES, "all"), 0))
     workers: int = 0
-    cpu: float = 0.0
+    cpu: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*ROLES, "all"), 0.0))
 
     def look(self, pid: int) -> int:
         """Add a look at a process and its descendants; return the bytes that they hold now."""
-        held, workers, cpu = dict.fromkeys(ROLES, 0), 0, 0.0
+        held, taken, workers = dict.fromkeys(ROLES, 0), dict.fromkeys(ROLES, 0.0), 0
         for process in list_family(pid):
             role, size, seconds = _measure(process)
-            cpu += seconds
+            taken[role] += seconds
             held[role] += size
             workers += role == "workers"
         total = sum(held.values())
         for name, size in {**held, "all": total}.items():
             self.bytes[name] = max(self.bytes[name], size)
-        self.workers, self.cpu = max(self.workers, workers), max(self.cpu, cpu)
+        for name, seconds in {**taken, "all": sum(taken.values())}.items():
+            self.cpu[name] = max(self.cpu[name], seconds)
+        self.workers = max(self.workers, workers)
         return total
 
 
@@ -78,7 +80,7 @@ def run_application(
         stop_all(process)
     taken = round(time.monotonic() - begun, 1)
     code = None if why else process.returncode
-    return Ended(code, why or "ended", taken, round(peaks.cpu, 1), peaks.bytes, peaks.workers)
+    return Ended(code, why or "ended", taken, {name: round(s, 1) for name, s in peaks.cpu.items()}, peaks.bytes, peaks.workers)
 
 
 def _measure(process: psutil.Process) -> tuple[str, int, float]:
