@@ -123,9 +123,8 @@ class Records:
     @cached_property
     def code_words(self) -> npt.NDArray[np.bool_]:
         """Which words hold a digit: model numbers, house numbers, years."""
-        # most words are letters only, which is told at once
-        digits = (not word.isalpha() and any(c.isdigit() for c in word) for word in self.vocabulary)
-        return np.fromiter(digits, dtype=bool, count=len(self.vocabulary))
+        has_digit = pc.match_substring_regex(pa.array(self.vocabulary, pa.string()), r"\p{Nd}")
+        return np.asarray(has_digit.to_numpy(zero_copy_only=False), dtype=bool)
 
     @cached_property
     def weighted_words(self) -> WeightedWords:
@@ -273,6 +272,8 @@ def _build_column(
     words: Incidence | None,
     counted: tuple[npt.NDArray[np.int64], int],
 ) -> Column:
+    if profile.kind is ColumnKind.PHONE:
+        dictionary = pc.replace_substring_regex(dictionary, r"\P{Nd}+", "")
     values = dictionary.to_pylist()
     numbers = dates = None
     if profile.kind is ColumnKind.NUMBER:
@@ -280,8 +281,6 @@ def _build_column(
     if profile.kind is ColumnKind.DATE:
         nothing = (np.nan, np.nan, np.nan)
         dates = np.array([parse_date(value) or nothing for value in values], dtype=np.float64).reshape(-1, 3)
-    if profile.kind is ColumnKind.PHONE:
-        values = ["".join(c for c in value if c.isdigit()) for value in values]
     return Column(profile, codes, values, inverse_frequency(*counted), words, numbers, dates)
 
 

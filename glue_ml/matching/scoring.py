@@ -232,7 +232,7 @@ def _judge(model: MatchModel, features: Feature, views: int) -> list[npt.NDArray
     disagreement = 1.0 - np.abs(2.0 * votes - 1.0)
     probability = context.calibration.apply(context.prior.mix(votes, features))
     one_view = features[:, CONTEXT.index("views") - len(CONTEXT)] == 1
-    return [probability, disagreement, np.abs(votes - unsupervised) * np.where(one_view, 1.0, 0.5)]
+    return [probability, disagreement, np.abs(probability - unsupervised) * np.where(one_view, 1.0, 0.5)]
 
 
 def _judge_without_labels(
