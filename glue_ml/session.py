@@ -203,6 +203,9 @@ def _launch_conf() -> SparkConf:
     conf = SparkConf(loadDefaults=False)
     if "spark.driver.memory" not in configured and "SPARK_DRIVER_MEMORY" not in os.environ:
         conf.set("spark.driver.memory", f"{choose_driver_memory_mb(_machine_memory())}m")
+    if "spark.driver.defaultJavaOptions" not in configured:
+        # the work is done in Python: most runs are over before what the second compiler costs has paid
+        conf.set("spark.driver.defaultJavaOptions", "-XX:TieredStopAtLevel=1")
     if "spark.ui.showConsoleProgress" not in configured:
         conf.set("spark.ui.showConsoleProgress", "false")
     return conf

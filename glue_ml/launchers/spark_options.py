@@ -8,7 +8,12 @@ from glue_ml.domain.capacity import LocalResources
 from glue_ml.launchers.launcher import Application
 
 #: Without these, a script that builds its own session opens Spark's pages and ports to the network, with no password.
-_LOCAL_CONF = {"spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false"}
+_LOCAL_CONF = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    # the work is done in Python: most runs are over before what the JVM's second compiler costs has paid
+    "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1",
+}
 
 
 def render_local(application: Application, resources: LocalResources) -> list[str]:

@@ -86,7 +86,8 @@ def run_glue_ml(table: Table, model: Path, bounds: Bounds, conf: Sequence[str] =
 def submit_command(run: Path, bounds: Bounds, conf: Sequence[str] = ()) -> list[str]:
     """Return the command that submits the job of a run directory, with a plain event log in one file."""
     told = [
-        "spark.driver.host=127.0.0.1", "spark.ui.enabled=false", "spark.eventLog.enabled=true",
+        "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1", "spark.driver.host=127.0.0.1",
+        "spark.ui.enabled=false", "spark.eventLog.enabled=true",
         f"spark.eventLog.dir={(run / 'events').as_uri()}", "spark.eventLog.compress=false",
         "spark.eventLog.rolling.enabled=false", *conf,
     ]  # fmt: skip

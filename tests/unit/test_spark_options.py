@@ -20,6 +20,7 @@ def test_a_local_application_is_told_its_cores_its_heap_and_its_configuration() 
         "--driver-memory", "512m",
         "--name", "glue-ml EVALUATION tsk-1; rm -rf /",
         "--conf", "spark.a=b c",
+        "--conf", "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1",
         "--conf", "spark.driver.host=127.0.0.1",
         "--conf", "spark.ui.enabled=false",
         "--conf", "spark.z=1",
@@ -30,7 +31,7 @@ def test_a_local_application_is_told_its_cores_its_heap_and_its_configuration() 
 
 def test_the_configuration_of_an_application_wins_over_that_of_local_mode() -> None:
     told = render_local(replace(APPLICATION, conf={"spark.ui.enabled": "true"}), LocalResources(1, 256))
-    assert told[6:10] == ["--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=true"]
+    assert told[8:12] == ["--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=true"]
     assert "spark.ui.enabled=false" not in told
 
 

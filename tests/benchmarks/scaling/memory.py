@@ -1,4 +1,4 @@
-"""The memory and the CPU seconds of a Spark application by role: the JVM, the driver's Python, and the Python workers."""
+"""The memory and CPU seconds of a Spark application by role: the JVM, the driver's Python, and the Python workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Ended:
     """How an application ended: its exit code (None: it was stopped), seconds, peak bytes by role.
 
     `seconds` are by the clock, `cpu_seconds` those of all its processes at the last look, by role and "all", which
-    other load on the machine changes less. `peak["all"]` is the peak of the sum, `worker_processes` the most workers at a look.
+    other load on the machine changes less; what has ended counts for who started it. `peak["all"]` is the peak of the
+    sum, `worker_processes` the most workers at a look.
     """
 
     code: int | None
@@ -80,7 +81,9 @@ def run_application(
         stop_all(process)
     taken = round(time.monotonic() - begun, 1)
     code = None if why else process.returncode
-    return Ended(code, why or "ended", taken, {name: round(s, 1) for name, s in peaks.cpu.items()}, peaks.bytes, peaks.workers)
+    return Ended(
+        code, why or "ended", taken, {name: round(s, 1) for name, s in peaks.cpu.items()}, peaks.bytes, peaks.workers
+    )
 
 
 def _measure(process: psutil.Process) -> tuple[str, int, float]:
