@@ -17,8 +17,9 @@ from glue_ml import __version__, storage
 from glue_ml.domain.job import JobSpec
 from glue_ml.domain.labels import LabeledRow, labeled_pairs
 from glue_ml.errors import InputError, NotFoundError, NotReadyError
-from glue_ml.matching.find_matches import FIT_STAGES, FindMatches, FindMatchesModel, Progress
+from glue_ml.matching.find_matches import FIT_STAGES, FindMatches, FindMatchesModel
 from glue_ml.matching.label_table import label_version, read_versioned_labels
+from glue_ml.matching.stages import Progress
 from glue_ml.matching.table import quote
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from glue_ml import __version__
 from glue_ml.cli import app
-from glue_ml.console import StageBar, report_errors, say, show_evaluation, show_matches, show_metrics, show_table
+from glue_ml.console import report_errors, say, show_evaluation, show_matches, show_metrics, show_table
 from glue_ml.errors import InputError, LabelError
 from glue_ml.matching.evaluation import Evaluation
 
@@ -234,11 +234,3 @@ def test_intervals_are_shown_where_there_are_such(capsys: pytest.CaptureFixture[
         assert "0.7000 0.5800 to 0.7200" in words
     show_metrics(api)
     assert "interval" not in capsys.readouterr().out
-
-
-def test_without_a_terminal_every_step_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with StageBar(("read", "learn")) as bar:
-        bar.begin()
-        bar.begin()
-        bar.tell("block", 1, 4)
-    assert capsys.readouterr().err.splitlines() == ["[1/2] after 0 s: read", "[2/2] after 0 s: learn"]
