@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glue_ml import __version__, client_commands, event_logs, server_commands
+from glue_ml import __version__, client_commands, event_logs, server_commands, size_command
 from glue_ml.console import (
     report_errors,
     report_unexpected,
@@ -145,6 +145,7 @@ app.add_typer(client_commands.transforms_app, name="transforms")
 app.command("runs")(client_commands.show_runs)
 app.add_typer(client_commands.run_app, name="run")
 app.command("logs")(client_commands.show_log)
+app.command("size")(size_command.size)
 app.add_typer(client_commands.table_app, name="table")
 
 

@@ -105,6 +105,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the commands run the engine in their own process: they meet the data half, and no store or server
     "glue_ml.console": {"glue_ml.errors", "glue_ml.spark_errors", "glue_ml.matching", "rich", *SPARK},
     "glue_ml.progress_bars": {"glue_ml.console", "glue_ml.domain", "rich"},
+    "glue_ml.size_command": {"glue_ml.console", "glue_ml.domain", "typer"},
     "glue_ml.local_run": {*DATA_HALF, *SPARK},
     "glue_ml.quickstart_report": {"glue_ml.errors", "glue_ml.console", "glue_ml.synthetic", *NUMERIC},
     "glue_ml.quickstart": {
@@ -113,8 +114,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "glue_ml.cli": {
         "glue_ml", *DATA_HALF, "glue_ml.client_commands", "glue_ml.console", "glue_ml.event_logs", "glue_ml.local_run",
-        "glue_ml.progress_bars", "glue_ml.quickstart", "glue_ml.quickstart_report", "glue_ml.server_commands", "typer",
-        *SPARK,
+        "glue_ml.progress_bars", "glue_ml.quickstart", "glue_ml.quickstart_report", "glue_ml.server_commands",
+        "glue_ml.size_command", "typer", *SPARK,
     },
 }  # fmt: skip
 
