@@ -44,8 +44,8 @@ def size(
         glue-ml size --rows 1000000 --columns name:3 code:1 phone:1 email:1 date:1
 
     \b
-    Three million products with a title, a description of 800 characters and two codes:
-        glue-ml size --rows 3000000 --columns text:1 long_text:1:800 code:2
+    200,000 products with a title, a description of 500 characters and two codes:
+        glue-ml size --rows 200000 --columns text:1 long_text:1:500 code:2
 
     The figures are those of a model on paper, measured on synthetic persons: expect to be off by half. The key is no
     column. It goes by a model that has been trained, and by what this version does: driver and workers hold the table.

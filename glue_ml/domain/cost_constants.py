@@ -28,15 +28,15 @@ class KindCost:
 #: By kind of column, as `glue_ml.matching.profile.ColumnKind` names them.
 KINDS: Mapping[str, KindCost] = {
     "empty": KindCost(0.0, 0.0, 0.0, 0.1, 0.0),
-    "category": KindCost(8.0, 0.0, 0.0, 0.2, 0.2),
-    "email": KindCost(30.0, 4.6, 0.6, 1.5, 1.3),
-    "phone": KindCost(12.0, 3.5, 0.7, 2.1, 1.2),
-    "date": KindCost(10.0, 4.0, 0.3, 2.3, 1.1),
-    "number": KindCost(7.0, 3.0, 0.7, 1.8, 0.9),
-    "code": KindCost(9.0, 1.0, 0.7, 0.7, 0.7),
-    "name": KindCost(8.0, 1.5, 0.1, 0.6, 1.2),
-    "text": KindCost(48.0, 7.0, 0.8, 4.2, 3.1),
-    "long_text": KindCost(310.0, 42.0, 1.0, 22.0, 17.0),
+    "category": KindCost(8.0, 0.0, 0.0, 0.2, 0.3),
+    "email": KindCost(30.0, 4.6, 0.6, 1.5, 2.2),
+    "phone": KindCost(12.0, 3.5, 0.7, 2.4, 2.0),
+    "date": KindCost(10.0, 4.0, 0.3, 0.8, 1.2),
+    "number": KindCost(7.0, 3.0, 0.7, 1.8, 1.5),
+    "code": KindCost(9.0, 1.0, 0.7, 0.8, 1.5),
+    "name": KindCost(8.0, 1.4, 0.1, 0.4, 1.3),
+    "text": KindCost(48.0, 7.0, 0.8, 3.0, 4.5),
+    "long_text": KindCost(310.0, 41.0, 1.0, 30.0, 19.0),
 }
 
 # -- Memory, in bytes --------------------------------------------------------------------------------------------------
@@ -47,12 +47,14 @@ VALUE_BYTES = 65.0  #: A distinct value besides its characters: a Python string,
 WORD_BYTES = 26.0  #: A word of a distinct value: its number, and its share in the vocabulary.
 ROW_WORD_BYTES = 8.0  #: A word of a row, in the matrix of all columns.
 FEATURE_BYTES = 16.0  #: A feature of a row in the index: twice, as the index is kept by row and by feature.
-#: Letter groups of a row that are kept, for each of its characters and each multiply-add that a record may cost.
-GRAMS_PER_CHAR = 3.7e-5
+#: Letter groups of a row that are kept, for each of its characters and each multiply-add that a record may cost; at
+#: 20,000, 100,000 and 500,000 rows.
+GRAMS_PER_CHAR = 4.5e-5
 MOST_GRAMS_PER_CHAR = 0.52
-#: What a process holds for each byte of the arrays: what is made on the way, and what the allocator keeps.
-DRIVER_SPARE = 3.0
-WORKER_SPARE = 1.3
+#: What a process holds for each byte of the arrays; the driver keeps more of what it made on the way.
+DRIVER_SPARE = 1.6
+WORKER_SPARE = 1.2
+BUILD_BYTES = 20.0  #: A word or letter group of a row, while the driver builds the index; peak at 500,000 rows.
 PROCESS_MB = 250  #: A Python process with the engine and a batch of pairs, before it has any records.
 JVM_OUTSIDE_SHARE = 0.10  #: Of a container, what the JVM takes outside its heap; Spark's own rule.
 
@@ -60,17 +62,18 @@ JVM_OUTSIDE_SHARE = 0.10  #: Of a container, what the JVM takes outside its heap
 VIEWS = 2  #: Words and letter groups; learned keys and meaning come with labels and add to it.
 SMALL_TABLE_WORK = 300_000_000  #: As in `matching.blocking`: multiply-adds that any table may cost.
 PAIRS_PER_CANDIDATE = 1.25  #: Candidate pairs of a row for each candidate that a view may propose.
-LISTED_PER_PAIR = 1.5  #: Rows of the candidate lists for each pair: most are proposed by both records.
-SECOND_LOOK_SHARE = 0.05  #: Of the candidate pairs, those that could become edges and are looked at again.
+LISTED_PER_PAIR = 1.4  #: Rows of the candidate lists for each pair: most are proposed by both records.
+SECOND_LOOK_SHARE = 0.04  #: Of the candidate pairs, those that could become edges and are looked at again.
 
 # -- CPU, in microseconds of one core ----------------------------------------------------------------------------------
-INDEX_US = 0.1  #: A word or letter group of a row, when the index is built.
-LIST_US = 50.0  #: A row's candidates: what does not depend on how common its words are.
-MULTIPLY_ADD_US = 0.005
-COMPARE_US = 0.2  #: A pair, besides its cells.
-FIRST_LOOK_US = 3.0  #: A pair: the forest and the rivals.
-SECOND_LOOK_US = 7.7
-CLUSTER_US = 1.3  #: A row, on the driver.
+INDEX_US = 0.12  #: A word or letter group of a row, when the index is built.
+LIST_US = 70.0  #: A row's candidates: what does not depend on how common its words are.
+MULTIPLY_ADD_US = 0.004
+#: Of the sum of what comparing each column alone takes, what comparing them together does: words are compared once.
+TOGETHER = 0.68
+FIRST_LOOK_US = 3.1  #: A pair: the forest and the rivals.
+SECOND_LOOK_US = 8.5
+CLUSTER_US = 1.0  #: A row, on the driver.
 
 # -- Spark -------------------------------------------------------------------------------------------------------------
 SHUFFLE_BYTES_PER_PAIR = 36.0  #: Written by the tasks that list candidates; 100,000 persons, Spark 4.1, lz4.

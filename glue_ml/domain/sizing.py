@@ -50,16 +50,17 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run costs. Bytes are of the whole table; `copy_bytes` is what each Python worker holds of it.
+    """What a run costs. Bytes are of the whole table.
 
-    `driver_bytes` is what the driver's Python process holds at its peak. `limits` are sentences on what ends a run of
-    this size today, whatever its memory.
+    `build_bytes` is what the driver needs besides while it builds the index. `limits` are sentences on what ends a run
+    of this size today, whatever its memory.
     """
 
     rows: int
     table_bytes: float
     records_bytes: float
     index_bytes: float
+    build_bytes: float
     candidate_pairs: float
     shuffle_bytes: float
     stages: tuple[StageCost, ...]
@@ -72,9 +73,9 @@ class Cost:
 
     @property
     def driver_bytes(self) -> float:
-        """Memory of the driver's Python process."""
+        """Memory of the driver's Python process, at its peak."""
         held = self.table_bytes + self.records_bytes + self.index_bytes
-        return constants.PROCESS_MB * MB + constants.DRIVER_SPARE * held
+        return constants.PROCESS_MB * MB + constants.DRIVER_SPARE * held + self.build_bytes
 
     @property
     def copy_bytes(self) -> float:
@@ -135,6 +136,7 @@ def estimate_cost(workload: Workload) -> Cost:
         table_bytes=rows * (constants.KEY_BYTES + sum(constants.CELL_BYTES + column.chars for column in columns)),
         records_bytes=rows * (constants.KEY_BYTES + sum(map(_record_bytes, columns))),
         index_bytes=rows * constants.FEATURE_BYTES * _index_features(workload),
+        build_bytes=rows * constants.BUILD_BYTES * sum(_words(column) + column.chars for column in columns),
         candidate_pairs=pairs,
         shuffle_bytes=0.0 if rows <= DRIVER_ROWS else pairs * constants.SHUFFLE_BYTES_PER_PAIR,
         stages=tuple(_estimate_stages(workload, pairs)),
@@ -171,7 +173,7 @@ def _estimate_stages(workload: Workload, pairs: float) -> Iterable[StageCost]:
     prepare = sum(KINDS[column.kind].prepare_us * _stretch(column) for column in columns)
     features = sum(_words(column) + column.chars for column in columns)
     list_us = constants.LIST_US + constants.VIEWS * work_per_record(workload) * constants.MULTIPLY_ADD_US
-    compare = constants.COMPARE_US + sum(KINDS[column.kind].pair_us * _stretch(column) for column in columns)
+    compare = constants.TOGETHER * sum(KINDS[column.kind].pair_us * _stretch(column) for column in columns)
     second = constants.SECOND_LOOK_SHARE * (compare + constants.SECOND_LOOK_US)
     # a small table spares the driver all that Spark does around the kernels
     factor = 1.0 if rows <= DRIVER_ROWS else constants.SPARK_FACTOR

@@ -237,13 +237,13 @@ def test_intervals_are_shown_where_there_are_such(capsys: pytest.CaptureFixture[
 
 
 def test_size_recommends_workers_with_its_reasons() -> None:
-    result = run("size", "--rows", "1000000", "--columns", "name:3", "text:1", "long_text:1", "code:2")
+    result = run("size", "--rows", "200000", "--columns", "name:3", "text:1", "long_text:1", "code:2")
     assert result.exit_code == 0
     words = " ".join(result.stdout.split())
     assert "WorkerType" in words
     assert "NumberOfWorkers" in words
     assert "Python workers of an executor holds a copy" in words
-    assert result.stdout == run("size", "--rows", "1000000", "--columns", "name:3 text,long_text code:2").stdout
+    assert result.stdout == run("size", "--rows", "200000", "--columns", "name:3 text,long_text code:2").stdout
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ from glue_ml.matching.profile import ColumnKind
 from glue_ml.matching.records import prepare_records
 from glue_ml.synthetic import make_people, split_truth
 from tests.benchmarks.cost_constants import measure_memory
+from tests.benchmarks.sizing_page import PAGE, TABLES, fill_in
 
+BYTES = ("table_bytes", "records_bytes", "index_bytes", "build_bytes")
 PEOPLE = parse_columns(["name:6", "code:1:3", "phone", "email", "date"])
 WORKLOADS = st.builds(
     Workload,
@@ -187,8 +189,17 @@ def test_the_largest_table_fits_and_a_larger_one_does_not(worker_type: str) -> N
     rows = largest_table(cost, worker_type)
     needs = [
         max(executor_need_mb(replace(cost, rows=n, **{
-            name: getattr(cost, name) * n / cost.rows for name in ("table_bytes", "records_bytes", "index_bytes")
+            name: getattr(cost, name) * n / cost.rows for name in BYTES
         }), one))
         for n in (rows, int(rows * 1.02) + 1)
     ]  # fmt: skip
     assert needs[0] <= one.executor_overhead_mb < needs[1]
+
+
+# the page
+
+
+def test_the_page_tells_what_the_model_says() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert all(f"<!-- {name} -->" in page for name in TABLES)
+    assert page == fill_in(page), "write its tables anew: python -m tests.benchmarks.sizing_page"
