@@ -6,6 +6,7 @@ every Python worker gets a copy of records and index. The numbers are in `cost_c
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -116,13 +117,13 @@ def _parse_part(part: str) -> list[ColumnShape]:
 def candidates_per_view(accuracy_cost: float | None) -> int:
     """Return the candidates that a view proposes for a record, as `matching.blocking.choose_budget` has them."""
     accuracy = 0.5 if accuracy_cost is None else accuracy_cost
-    return round(3 * (100 / 9) ** accuracy)
+    return round(3 * math.pow(100 / 9, accuracy))
 
 
 def work_per_record(workload: Workload) -> float:
     """Return the multiply-adds that a record may cost in a view, by the same."""
     accuracy = 0.5 if workload.accuracy_cost is None else workload.accuracy_cost
-    return max(round(60 * 100**accuracy), constants.SMALL_TABLE_WORK / max(workload.rows, 1))
+    return max(round(60 * math.pow(100, accuracy)), constants.SMALL_TABLE_WORK / max(workload.rows, 1))
 
 
 def estimate_cost(workload: Workload) -> Cost:
