@@ -8,9 +8,9 @@ from glue_ml.domain.job import TaskType
 
 #: Shares of a run over 100,000 persons on two cores, by stage. Only how they compare counts. A stage that takes as long
 #: for a small table as for a large one, such as the start of Spark, has no share: it tells nothing about the others.
-FIT_SHARES = (5.0, 4.0, 50.0, 25.0)
-MATCH_SHARES = (5.0, 4.0, 80.0, 2.0, 1.0)
-LABEL_SHARES = (5.0, 4.0, 80.0, 2.0)
+FIT_SHARES = (7.0, 4.0, 90.0, 130.0)
+MATCH_SHARES = (7.0, 4.0, 80.0, 2.0, 1.0)
+LABEL_SHARES = (7.0, 4.0, 80.0, 2.0)
 WRITE_SHARE = 8.0
 
 #: By kind of job: the shares of all of its stages, in order.

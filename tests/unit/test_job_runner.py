@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from glue_ml.domain.job import JobResult, JobSpec, TaskType
+from glue_ml.domain.time_left import MATCH_SHARES, WRITE_SHARE, describe_seconds
 from glue_ml.errors import InputError
 from glue_ml.job_runner import _ProgressTeller, _RunDirectory, chain_progress, require_uri, run_job
 
@@ -93,9 +94,10 @@ def test_progress_tells_the_time_left_once_a_stage_has_ended(
         for stage, done in (("load the model", 4), ("block", 5), ("score", 6)):
             teller(stage, done, total)
             told.append(json.loads((tmp_path / "progress.json").read_bytes())["seconds_left"])
-    # each share took 2 s
-    assert told == [None, pytest.approx(190.0), pytest.approx(182.0)]
-    assert "score (6 of 10), about 3 min left" in caplog.text
+    read, block, *rest = *MATCH_SHARES, WRITE_SHARE
+    first, second = (block + sum(rest)) * 10 / read, sum(rest) * 18 / (read + block)
+    assert told == [None, pytest.approx(first, abs=0.1), pytest.approx(second, abs=0.1)]
+    assert f"score (6 of 10), {describe_seconds(second)} left" in caplog.text
 
 
 def test_a_job_of_unknown_length_tells_no_time(tmp_path: Path) -> None:
