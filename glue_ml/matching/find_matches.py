@@ -117,7 +117,7 @@ class FindMatches:
         """
         settings = self._settings()
         check_table(df, primary_key=self.primary_key)
-        stages = Stages("learn", FIT_STAGES, self.progress, df.sparkSession)
+        stages = Stages("train", FIT_STAGES, self.progress, df.sparkSession)
         columns = compared_columns(df, primary_key=self.primary_key)
         with stages.run("read the table") as amounts:
             table = read_rows(df, primary_key=self.primary_key, columns=columns)

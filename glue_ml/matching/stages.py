@@ -26,7 +26,7 @@ class Amounts:
 
 @dataclass
 class Stages:
-    """The stages of one thing that is done, such as `learn`, by their names in order.
+    """The stages of one thing that is done, such as `train`, by their names in order.
 
     `done` grows by one `Stage` as each ends; a list that is given is gone on with.
     """
