@@ -24,6 +24,7 @@ from glue_ml import __version__
 from glue_ml.applications import SchedulerSettings
 from glue_ml.domain.task_run import Deadlines
 from glue_ml.errors import GlueMLError, InputError, UnavailableError
+from glue_ml.event_logs import configure_event_log
 from glue_ml.launchers.local import LocalLauncher
 from glue_ml.operations import (
     databases,
@@ -92,7 +93,10 @@ def make_api(settings: Settings, database: Database, health: Callable[[], Mappin
 
 
 def make_scheduler(settings: Settings, database: Database, endpoint: str) -> Scheduler:
-    """A scheduler with a name of its own, so that several can share the store."""
+    """A scheduler with a name of its own, so that several can share the store.
+
+    Raises what `configure_event_log` raises.
+    """
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     return Scheduler(
         database,
@@ -112,6 +116,7 @@ def make_scheduler(settings: Settings, database: Database, endpoint: str) -> Sch
             label_file_limit_mb=settings.max_label_file_mb,
             semantic_encoder=settings.semantic_encoder,
             credentials=settings.credentials,
+            conf=configure_event_log(settings.event_log_dir),
         ),
         clock=now,
     )

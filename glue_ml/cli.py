@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glue_ml import __version__, client_commands, server_commands
+from glue_ml import __version__, client_commands, event_logs, server_commands, size_command
 from glue_ml.console import (
-    StageBar,
     report_errors,
     report_unexpected,
     say,
@@ -24,6 +23,7 @@ from glue_ml.console import (
     show_remarks,
     show_report_place,
 )
+from glue_ml.progress_bars import StageBar
 
 # pyspark and the engine take seconds to import: every command imports them where it needs them, --help does not
 if TYPE_CHECKING:
@@ -89,6 +89,16 @@ Master = Annotated[
     str | None,
     typer.Option("--master", metavar="URL", help="The Spark master; else what Spark is set to, or local[*]."),
 ]
+EventLog = Annotated[
+    str,
+    typer.Option(
+        "--event-log-dir",
+        metavar="DIR",
+        envvar=event_logs.VARIABLE,
+        show_envvar=False,
+        help="A folder that exists, for Spark's event log of the run.",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Spark's warnings, and the traceback of an error.")]
 
 
@@ -135,6 +145,7 @@ app.add_typer(client_commands.transforms_app, name="transforms")
 app.command("runs")(client_commands.show_runs)
 app.add_typer(client_commands.run_app, name="run")
 app.command("logs")(client_commands.show_log)
+app.command("size")(size_command.size)
 app.add_typer(client_commands.table_app, name="table")
 
 
@@ -197,6 +208,7 @@ def match(
     seed: Seed = 0,
     semantic: Semantic = "auto",
     master: Master = None,
+    event_log_dir: EventLog = "",
     verbose: Verbose = False,
 ) -> None:
     """Give every row of a table a match_id; rows with the same one mean the same thing.
@@ -218,11 +230,12 @@ def match(
     with report_errors(verbose=verbose):
         from glue_ml import local_run
 
+        conf = _configure_spark(event_log_dir, verbose=verbose)
         source = local_run.Source(table, input_format, key, tuple(labels))
         tuning = local_run.Tuning(precision_recall, accuracy_cost, enforce_labels, seed, semantic)
         target = local_run.Target(output, output_format.value, scores, save_model, explain)
         local_run.check_target(target)
-        with StageBar(local_run.MATCH_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
+        with StageBar(local_run.MATCH_STEPS) as bar, _open_spark(bar, master, conf) as spark:
             learner = model if model is not None else tuning
             outcome = local_run.match_source(spark, source, learner, target=target, bar=bar)
         _show_outcome(outcome)
@@ -243,15 +256,17 @@ def label(
     seed: Seed = 0,
     semantic: Semantic = "auto",
     master: Master = None,
+    event_log_dir: EventLog = "",
     verbose: Verbose = False,
 ) -> None:
     """Write the rows that are worth labelling next to a CSV file; rows in --labels are left out."""
     with report_errors(verbose=verbose):
         from glue_ml import local_run
 
+        conf = _configure_spark(event_log_dir, verbose=verbose)
         source = local_run.Source(table, input_format, key, tuple(labels))
         local_run.refuse_existing(output)
-        with StageBar(local_run.LABEL_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
+        with StageBar(local_run.LABEL_STEPS) as bar, _open_spark(bar, master, conf) as spark:
             tuning = local_run.Tuning(seed=seed, semantic_encoder=semantic)
             chosen, read, gain = local_run.write_open_sets(spark, source, output, tuning, rows=rows, bar=bar)
         _show_labels(read)
@@ -277,12 +292,14 @@ def evaluate(
     seed: Seed = 0,
     semantic: Semantic = "auto",
     master: Master = None,
+    event_log_dir: EventLog = "",
     verbose: Verbose = False,
 ) -> None:
     """Tell how well labelled pairs are told apart by models that did not see them, and which columns matter."""
     with report_errors(verbose=verbose):
         from glue_ml import local_run
 
+        conf = _configure_spark(event_log_dir, verbose=verbose)
         source = local_run.Source(table, input_format, key, tuple(labels))
         tuning = local_run.Tuning(precision_recall, accuracy_cost, seed=seed, semantic_encoder=semantic)
         asked = None
@@ -290,7 +307,7 @@ def evaluate(
             local_run.refuse_existing(report)
             asked = local_run.Report(report, datetime.now(UTC))
         steps = local_run.EVALUATE_STEPS if asked is None else local_run.REPORT_STEPS
-        with StageBar(steps) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
+        with StageBar(steps) as bar, _open_spark(bar, master, conf) as spark:
             found = local_run.evaluate_source(spark, source, tuning, report=asked, bar=bar)
         _show_labels(found.labels)
         show_evaluation(found.evaluation)
@@ -298,14 +315,20 @@ def evaluate(
         show_report_place(found.report, found.remark)
 
 
+def _configure_spark(event_log_dir: str, *, verbose: bool) -> Mapping[str, str]:
+    """Return the settings of a session; raises what `configure_event_log` raises."""
+    shown = {"spark.log.level": "WARN"} if verbose else {}
+    return {**shown, **event_logs.configure_event_log(event_log_dir)}
+
+
 @contextmanager
-def _open_spark(bar: StageBar, *, master: str | None, verbose: bool) -> Iterator[SparkSession]:
+def _open_spark(bar: StageBar, master: str | None, conf: Mapping[str, str]) -> Iterator[SparkSession]:
     """Open a session as the bar's first step; one that was started here is stopped at the end."""
     from glue_ml.session import find_session, open_session
 
     bar.begin()
     mine = find_session() is None
-    spark = open_session("glue-ml", master=master, settings={"spark.log.level": "WARN"} if verbose else None)
+    spark = open_session("glue-ml", master=master, settings=conf)
     try:
         yield spark
     finally:

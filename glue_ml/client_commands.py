@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glue_ml.console import RunBar, report_errors, say, show_table, write_text
+from glue_ml.console import report_errors, say, show_table, write_text
 from glue_ml.errors import NotFoundError
+from glue_ml.progress_bars import RunBar
 
 # boto3 takes a while to import: every command imports it where it needs it, --help does not
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ def _watch(glue: GlueClient, address: RunAddress) -> Run:
             if progress is None:
                 bar.tell(run.status)
             else:
-                bar.tell(run.status, progress.stage, progress.done, progress.total)
+                bar.tell(run.status, progress.stage, progress.done, progress.total, progress.seconds_left)
 
         return wait_for_run(glue, address, tell=tell)
 

@@ -1,18 +1,16 @@
-"""What the command line shows: progress while it works, then sentences and tables; errors as one red sentence."""
+"""What the command line shows: sentences and tables; errors as one red sentence."""
 
 from __future__ import annotations
 
 import sys
-import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -26,15 +24,15 @@ BAR_WIDTH = 30
 PIPE_WIDTH = 160  #: Columns of a table that goes to a file or a pipe.
 
 
-def _open_console(*, stderr: bool = False) -> Console:
-    """Data is shown as it is: a value such as [red] is no markup."""
+def open_console(*, stderr: bool = False) -> Console:
+    """Return where to show things; data is shown as it is: a value such as [red] is no markup."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
 
 
 def say(sentence: str = "") -> None:
     """Print a sentence or a path to standard output, never broken to fit a width."""
-    _open_console().print(sentence, soft_wrap=True)
+    open_console().print(sentence, soft_wrap=True)
 
 
 def write_text(text: str) -> None:
@@ -62,7 +60,7 @@ def show_table(
         table.add_column(name, justify="right" if numeric else "left", overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*(cell or "" for cell in row))
-    console = _open_console()
+    console = open_console()
     if whole:
         console.width = max(console.width, PIPE_WIDTH)
     console.print(table, soft_wrap=bool(whole))
@@ -175,82 +173,6 @@ def show_matches(counts: Mapping[str, int], output: str, output_format: str | No
     say(f"They are in {output}{kind}, each with its match_id.")
 
 
-class StageBar:
-    """A progress bar on standard error over steps that are known beforehand; a plain line per step without a terminal.
-
-    `begin` starts the next step, `tell` moves within it and has the shape of the engine's progress callback.
-    """
-
-    def __init__(self, steps: Sequence[str]) -> None:
-        self._steps = steps
-        self._begun = 0
-        self._started = time.monotonic()
-        self._console = _open_console(stderr=True)
-        self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(BAR_WIDTH), TimeElapsedColumn(),
-            console=self._console, transient=True, disable=not self._console.is_terminal,
-        )  # fmt: skip
-        self._task = self._bar.add_task("", total=len(steps))
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def begin(self) -> None:
-        """Start the next step."""
-        self._begun += 1
-        step = self._steps[self._begun - 1]
-        self._bar.update(self._task, description=step, completed=self._begun - 1)
-        if self._bar.disable:
-            seconds = time.monotonic() - self._started
-            self._console.print(f"[{self._begun}/{len(self._steps)}] after {seconds:.0f} s: {step}", soft_wrap=True)
-
-    def tell(self, stage: str, done: int, total: int) -> None:
-        """Say how far the current step is: `done` of `total` stages."""
-        step = self._steps[self._begun - 1]
-        completed = self._begun - 1 + done / max(total, 1)
-        self._bar.update(self._task, description=f"{step}: {stage}", completed=completed)
-
-
-class RunBar:
-    """The progress of a run elsewhere on standard error: a bar, or without a terminal a line for each change.
-
-    `tell` takes the run's status and, if that is known, its stage and how many of its stages are done.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._told: tuple[str, str | None] | None = None
-        self._console = _open_console(stderr=True)
-        self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(BAR_WIDTH), TimeElapsedColumn(),
-            console=self._console, transient=True, disable=not self._console.is_terminal,
-        )  # fmt: skip
-        self._task = self._bar.add_task(name, total=None)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def tell(self, status: str, stage: str | None = None, done: int = 0, total: int = 0) -> None:
-        """Show where the run is now."""
-        where = f"{status}, {stage} ({done} of {total})" if stage else status
-        self._bar.update(self._task, description=f"{self._name}: {where}", completed=done, total=total or None)
-        if self._bar.disable and self._told != (status, stage):
-            self._console.print(f"{self._name}: {where}", soft_wrap=True)
-        self._told = (status, stage)
-
-
 @contextmanager
 def report_errors(*, verbose: bool) -> Iterator[None]:
     """Turn an expected failure into one red sentence and exit code 1; `verbose` adds the traceback."""
@@ -275,14 +197,14 @@ def report_unexpected(kind: type[BaseException], error: BaseException, trace: Tr
 
 def _fail(sentence: str, *, verbose: bool) -> NoReturn:
     if verbose:
-        _open_console(stderr=True).print(traceback.format_exc(), soft_wrap=True)
+        open_console(stderr=True).print(traceback.format_exc(), soft_wrap=True)
     _show_error(sentence)
     raise SystemExit(1)
 
 
 def _show_error(sentence: str) -> None:
     text = Text(f"Error: {sentence.rstrip('.')}.", style="red")
-    _open_console(stderr=True).print(text, soft_wrap=True)
+    open_console(stderr=True).print(text, soft_wrap=True)
 
 
 def _spark_errors() -> tuple[type[Exception], ...]:

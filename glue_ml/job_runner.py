@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from glue_ml import storage
 from glue_ml.domain.job import JobProgress, JobResult, JobSpec, TaskType
+from glue_ml.domain.time_left import TASK_SHARES, StageClock, describe_seconds
 from glue_ml.errors import GlueMLError, InputError
 from glue_ml.session import find_session, open_session
 from glue_ml.spark_errors import classify_error, redact
@@ -32,8 +33,9 @@ _HELP = """\
 Run one task of a transform on Spark. The run directory is the whole contract:
 
   spec.json      read:    what to do (task_type {task}, transform_id, primary_key, tables, labels_uri, ...)
-  progress.json  written: the stage, and how many of all stages are done; replaced while the job runs
-  result.json    written: counts, metrics, plan, paths, seconds; or the error, with its kind and one sentence
+  progress.json  written: the stage, how many of all are done, and the seconds left; replaced while the job runs
+  result.json    written: counts, metrics, plan, paths, seconds, and each stage with its rows, bytes and seconds;
+                 or the error, with its kind and one sentence
 
 The exit code is 0 if the task succeeded and 1 if not.
 
@@ -102,10 +104,9 @@ class _RunDirectory:
             return replace(spec, report_uri=storage.join(self.uri, "report.html"))
         return spec
 
-    def write_progress(self, stage: str, done: int, total: int) -> None:
-        logger.info("%s (%d of %d)", stage, done, total)
+    def write_progress(self, progress: JobProgress) -> None:
         try:
-            self._write("progress.json", JobProgress(stage, done, total).to_json())
+            self._write("progress.json", progress.to_json())
         except GlueMLError as error:  # the work goes on: the next stage may get through
             logger.warning("progress was not written: %s", redact(str(error)))
 
@@ -119,6 +120,26 @@ class _RunDirectory:
 
     def _write(self, name: str, text: str) -> None:
         storage.write_bytes(storage.join(self.uri, name), text.encode())
+
+
+class _ProgressTeller:
+    """Logs how far a job is, with an estimate of the time left, and keeps it in the run directory."""
+
+    def __init__(self, directory: _RunDirectory, task_type: TaskType) -> None:
+        self._directory = directory
+        self._shares = TASK_SHARES.get(task_type, ())
+        self._clock = StageClock(self._shares)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        left = self._estimate(done) if total == len(self._shares) else None
+        logger.info("%s (%d of %d)%s", stage, done, total, f", {describe_seconds(left)} left" if left else "")
+        self._directory.write_progress(JobProgress(stage, done, total, left))
+
+    def _estimate(self, done: int) -> float | None:
+        now = time.monotonic()
+        self._clock.tell(done, now=now)
+        left = self._clock.seconds_left(now=now)
+        return None if left is None else round(left, 1)
 
 
 def _parse_arguments(task_type: TaskType, arguments: Sequence[str] | None) -> str:
@@ -138,8 +159,9 @@ def _perform(task: Task, task_type: TaskType, directory: _RunDirectory) -> JobRe
     started = time.monotonic()
     try:
         spec = directory.read_spec(task_type)
-        directory.write_progress("start Spark", 0, 1)
-        result = task(open_session(f"glue-ml {task_type} {spec.transform_id}"), spec, directory.write_progress)
+        progress = _ProgressTeller(directory, task_type)
+        progress("start Spark", 0, 1)
+        result = task(open_session(f"glue-ml {task_type} {spec.transform_id}"), spec, progress)
     except KeyboardInterrupt as error:
         logger.warning("the run was stopped")
         result = JobResult(False, error=classify_error(error))

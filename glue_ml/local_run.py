@@ -22,6 +22,7 @@ from glue_ml.domain.labels import (
     parse_labels,
     render_labels,
 )
+from glue_ml.domain.time_left import FIT_SHARES, LABEL_SHARES, MATCH_SHARES, WRITE_SHARE
 from glue_ml.errors import InputError, LabelError, NotFoundError
 from glue_ml.matching import Evaluation, FindMatches, FindMatchesModel
 from glue_ml.matching.evaluation_report import write_report
@@ -30,10 +31,13 @@ from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.registry import find_known_keys
 from glue_ml.matching.table import check_table
 
-MATCH_STEPS = ("start Spark", "read the table", "learn", "find matches", "write")
-LABEL_STEPS = ("start Spark", "read the table", "learn", "choose rows", "write")
-EVALUATE_STEPS = ("start Spark", "read the table", "learn")
-REPORT_STEPS = (*EVALUATE_STEPS, "write the report")
+#: What a bar shows, with the shares of each step's stages. How long Spark takes to start tells nothing of the rest.
+_START = {"start Spark": (0.0,), "read the table": (0.0,)}
+_WRITE = {"write": (WRITE_SHARE,)}
+MATCH_STEPS = {**_START, "learn": FIT_SHARES, "find matches": MATCH_SHARES, **_WRITE}
+LABEL_STEPS = {**_START, "learn": FIT_SHARES, "choose rows": LABEL_SHARES, **_WRITE}
+EVALUATE_STEPS = {**_START, "learn": FIT_SHARES}
+REPORT_STEPS = {**EVALUATE_STEPS, "write the report": (WRITE_SHARE,)}
 
 
 class Steps(Protocol):

@@ -12,6 +12,9 @@ from glue_ml.matching.evaluation import tell_quality
 from glue_ml.matching.evaluation_report import write_report
 from glue_ml.matching.find_matches import FIT_STAGES
 from glue_ml.matching.registry import load_or_train_model
+from glue_ml.matching.stages import Stages
+
+REPORT = "write the report"
 
 logger = logging.getLogger("glue_ml.jobs.evaluation")
 
@@ -28,10 +31,10 @@ def evaluate(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResul
     evaluation = model.evaluate()
     for sentence in tell_quality(evaluation):
         logger.info("%s", sentence)
-    reporting("write the report", 0, 1)
-    title = f"How well {spec.transform_id} matches"
-    remark = write_report(model, df, report, title=title, now=datetime.now(UTC))
-    reporting("write the report", 1, 1)
+    stages = Stages("evaluate", (REPORT,), reporting, spark, list(model.stages_))
+    with stages.run(REPORT):
+        title = f"How well {spec.transform_id} matches"
+        remark = write_report(model, df, report, title=title, now=datetime.now(UTC))
     if remark is not None:
         logger.warning("%s", remark)
     gain = model.expected_gain_
@@ -41,7 +44,7 @@ def evaluate(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResul
     metrics = evaluation.to_dict() | {"expected_gain": None if gain is None else gain.to_dict()}
     remarks = tuple(str(told) for told in (remark, gain) if told is not None)
     paths = {"report": report} if remark is None else {}
-    return JobResult(True, counts=counts, metrics=metrics, paths=paths, remarks=remarks)
+    return JobResult(True, counts=counts, metrics=metrics, paths=paths, remarks=remarks, stages=tuple(stages.done))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,11 @@ from glue_ml.matching.kept_matches import (
     open_state,
 )
 from glue_ml.matching.registry import load_or_train_model
+from glue_ml.matching.stages import Stages
 from glue_ml.matching.table import quote
+
+WRITE = "write the matches"
+CHANGED = "match what changed"
 
 
 def find_matches(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResult:
@@ -52,18 +56,19 @@ def find_matches(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobR
     training, matching, writing = chain_progress(progress, len(FIT_STAGES), len(MATCH_STAGES), 1)
     if spec.match_state_uri is not None:
         return _match_kept(spark, spec, df, state_uri=spec.match_state_uri, steps=(training, matching, writing))
-    if spec.existing_matches_uri is None:
-        found = _match(spark, spec, df, training, matching)
-    else:
-        found = _match_increment(spark, spec, df, training, matching)
-    writing("write the matches", 0, 1)
+    find = _match if spec.existing_matches_uri is None else _match_increment
+    model, found = find(spark, spec, df, training, matching)
     paths = {"matches": output}
-    if found.explanations is not None and spec.explanations_uri is not None:
-        paths["explanations"] = spec.explanations_uri
-        write_table(found.explanations, spec.explanations_uri, format=spec.output_format)
-    write_table(found.matches, output, format=spec.output_format)
-    writing("write the matches", 1, 1)
-    return JobResult(True, counts=found.counts, plan=found.plan, paths=paths, seconds=found.seconds)
+    stages = Stages("match", (WRITE,), writing, spark, list(model.stages_))
+    with stages.run(WRITE) as amounts:
+        if found.explanations is not None and spec.explanations_uri is not None:
+            paths["explanations"] = spec.explanations_uri
+            write_table(found.explanations, spec.explanations_uri, format=spec.output_format)
+        write_table(found.matches, output, format=spec.output_format)
+        amounts.rows_in = amounts.rows_out = found.counts["rows"]
+    return JobResult(
+        True, counts=found.counts, plan=found.plan, paths=paths, seconds=found.seconds, stages=tuple(stages.done)
+    )
 
 
 def check_explanations(spec: JobSpec, output: str) -> None:
@@ -106,16 +111,18 @@ def check_apart(output: str, existing: str) -> None:
         )
 
 
-def _match(spark: SparkSession, spec: JobSpec, df: DataFrame, training: Progress, matching: Progress) -> MatchResult:
+def _match(
+    spark: SparkSession, spec: JobSpec, df: DataFrame, training: Progress, matching: Progress
+) -> tuple[FindMatchesModel, MatchResult]:
     model = load_or_train_model(spark, spec, df, training)
     model.progress = matching
     limit = None if spec.explanations_uri is None else spec.explained_links
-    return model.find_matches(df, scores=spec.compute_match_confidence_scores, explained_links=limit)
+    return model, model.find_matches(df, scores=spec.compute_match_confidence_scores, explained_links=limit)
 
 
 def _match_increment(
     spark: SparkSession, spec: JobSpec, df: DataFrame, training: Progress, matching: Progress
-) -> MatchResult:
+) -> tuple[FindMatchesModel, MatchResult]:
     increment = _read_increment(spark, spec, df)
     assert increment is not None
     model = load_or_train_model(spark, spec, increment.rows.select(*map(quote, df.columns)), training)
@@ -123,7 +130,7 @@ def _match_increment(
     found = match_increment(
         increment, model, scores=spec.compute_match_confidence_scores, labels=enforced_labels(model)
     )
-    return replace(found, counts={**found.counts, **count_groups(found.matches)})
+    return model, replace(found, counts={**found.counts, **count_groups(found.matches)})
 
 
 def _match_kept(
@@ -135,25 +142,36 @@ def _match_kept(
     increment = _read_increment(spark, spec, df)
     rows = df if increment is None else increment.rows
     model = load_or_train_model(spark, spec, rows.select(*map(quote, df.columns)), training)
-    matching("match what changed", 0, len(MATCH_STAGES))
-    kept = match_first(df, model) if increment is None else match_next(increment, model, open_state(state_uri, model))
-    kept = number_generation(spark, state_uri, kept)
-    matching("match what changed", len(MATCH_STAGES), len(MATCH_STAGES))
-    writing("write the matches", 0, 1)
-    told = _write_explanations(spark, spec, kept, model)
-    generation, run = kept.state.generation, f"{spec.transform_id} {kept.state.generation}"
-    append_ledger(spark, state_uri, kept.entries, run=run, generation=generation, now=datetime.now(UTC))
-    if increment is not None and spec.merge_matches:
-        merge_into_delta(output, increment, kept, scores=scores)
-    else:
-        matches = attach_matches(rows, kept, primary_key=spec.primary_key, scores=scores)
-        write_table(matches, output, format=spec.output_format)
-    keep_state(state_uri, kept, model)
-    writing("write the matches", 1, 1)
+    stages = Stages("match", (CHANGED,), _stretch(matching, len(MATCH_STAGES)), spark, list(model.stages_))
+    with stages.run(CHANGED) as amounts:
+        if increment is None:
+            kept = match_first(df, model)
+        else:
+            kept = match_next(increment, model, open_state(state_uri, model))
+        kept = number_generation(spark, state_uri, kept)
+        amounts.rows_out = kept.counts.get("rows")
+    stages = Stages("match", (WRITE,), writing, spark, stages.done)
+    with stages.run(WRITE) as amounts:
+        told = _write_explanations(spark, spec, kept, model)
+        generation, run = kept.state.generation, f"{spec.transform_id} {kept.state.generation}"
+        append_ledger(spark, state_uri, kept.entries, run=run, generation=generation, now=datetime.now(UTC))
+        if increment is not None and spec.merge_matches:
+            merge_into_delta(output, increment, kept, scores=scores)
+        else:
+            matches = attach_matches(rows, kept, primary_key=spec.primary_key, scores=scores)
+            write_table(matches, output, format=spec.output_format)
+        keep_state(state_uri, kept, model)
+        amounts.rows_in = amounts.rows_out = kept.counts.get("rows")
     paths = {"matches": output, "ledger": storage.join(state_uri, LEDGER)}
     if spec.explanations_uri is not None:
         paths["explanations"] = spec.explanations_uri
-    return JobResult(True, counts={**kept.counts, **told}, paths=paths, remarks=kept.remarks)
+    counts = {**kept.counts, **told}
+    return JobResult(True, counts=counts, paths=paths, remarks=kept.remarks, stages=tuple(stages.done))
+
+
+def _stretch(progress: Progress, total: int) -> Progress:
+    """The progress of one stage that stands for so many."""
+    return lambda stage, done, _: progress(stage, done * total, total)
 
 
 def _write_explanations(

@@ -39,7 +39,7 @@ def generate_labeling_sets(spark: SparkSession, spec: JobSpec, progress: Progres
     if gain is not None:
         logger.info("%s", gain)
     remarks = () if gain is None else (str(gain),)
-    return JobResult(True, counts=counts, paths={"labeling_sets": path}, remarks=remarks)
+    return JobResult(True, counts=counts, paths={"labeling_sets": path}, remarks=remarks, stages=tuple(model.stages_))
 
 
 if __name__ == "__main__":

@@ -119,11 +119,31 @@ class JobSpec(_Document):
 
 @dataclass(frozen=True)
 class JobProgress(_Document):
-    """How far a running job is: the stage's name and `done` of `total` stages."""
+    """How far a running job is: the stage's name and `done` of `total` stages.
+
+    `seconds_left` is the time until its end as it was estimated when this was written; None where nobody can tell yet.
+    """
 
     stage: str
     done: int
     total: int
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Stage(_Document):
+    """What a stage of a job took: wall seconds, the rows that went in and came out, bytes of what came out in memory.
+
+    None where that is not known. What a row is follows from the stage: a record where the table is read and blocked, a
+    candidate pair that goes into the scoring, a pair that may link two records where it comes out and goes into the
+    clustering, a group that comes out of that, and a record again where the result is written.
+    """
+
+    name: str
+    seconds: float
+    rows_in: int | None = None
+    rows_out: int | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +161,8 @@ class JobError(_Document):
 class JobResult(_Document):
     """What came of a job: counts, metrics, the physical plan and the paths written; or the error.
 
-    `remarks` are sentences on what else is worth knowing.
+    `seconds` are those of the matching by stage and the `total`; `stages` are all stages in the order in which they
+    ended, those of a training too. `remarks` are sentences on what else is worth knowing.
     """
 
     succeeded: bool
@@ -152,9 +173,12 @@ class JobResult(_Document):
     seconds: Mapping[str, float] = field(default_factory=dict)
     error: JobError | None = None
     remarks: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "remarks", tuple(map(str, self.remarks)))
+        stages = (stage if isinstance(stage, Stage) else Stage.from_dict(stage) for stage in self.stages)
+        object.__setattr__(self, "stages", tuple(stages))
         if isinstance(self.error, Mapping):
             object.__setattr__(self, "error", JobError.from_dict(self.error))
         if self.succeeded != (self.error is None):

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from glue_ml.domain.job import Stage
 from glue_ml.domain.labels import LabeledRow, label_constraints, labeled_pairs
 from glue_ml.errors import InputError, LabelError, NotReadyError
-from glue_ml.matching.blocking import build_index, choose_budget
+from glue_ml.matching.blocking import BlockingIndex, build_index, choose_budget
 from glue_ml.matching.blocking_choice import block_by_labels
 from glue_ml.matching.clustering import Clustering, Constraints, cluster
 from glue_ml.matching.comparison import FeatureName
 from glue_ml.matching.evaluation import Evaluation
 from glue_ml.matching.explained_links import as_row_pairs, choose_links, explain_links
 from glue_ml.matching.explanation import Explanation, explain_pairs, show_values
-from glue_ml.matching.job_descriptions import describe_jobs
 from glue_ml.matching.labeling import SET_ROWS, choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
@@ -32,6 +30,7 @@ from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records, learn_meaning, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, look_first, score_edges, score_pool
 from glue_ml.matching.semantic import choose_encoder
+from glue_ml.matching.stages import Amounts, Progress, Stages
 from glue_ml.matching.table import (
     CONFIDENCE,
     LABEL_COLUMNS,
@@ -48,7 +47,6 @@ from glue_ml.matching.table import (
 from glue_ml.matching.training import learn
 from glue_ml.matching.unsupervised import fit_unsupervised
 
-Progress = Callable[[str, int, int], None]  #: Stage name, stages done, stages in all.
 Rows = npt.NDArray[np.int64]
 
 FIT_STAGES = ("read the table", "block", "compare", "learn")
@@ -60,7 +58,8 @@ LABEL_STAGES = ("read the table", "block", "score candidate pairs", "choose labe
 class MatchResult:
     """The output of a run: `matches`, what was counted, how blocking was carried out, and seconds by stage.
 
-    `explanations`, where asked for, has one row for each link inside a group; see `explained_links.explain_links`.
+    `stages` tell the rows and bytes of each stage as well. `explanations`, where asked for, has one row for each link
+    inside a group; see `explained_links.explain_links`.
     """
 
     matches: DataFrame
@@ -68,29 +67,7 @@ class MatchResult:
     plan: Mapping[str, Any]
     seconds: Mapping[str, float]
     explanations: DataFrame | None = None
-
-
-@dataclass
-class _Stages:
-    """Times the stages of a run and tells them to whoever wants to know, and to Spark's web page."""
-
-    names: tuple[str, ...]
-    progress: Progress | None
-    spark: SparkSession
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def run(self, name: str) -> Iterator[None]:
-        self._tell(name, self.names.index(name))
-        started = time.monotonic()
-        with describe_jobs(self.spark, name):
-            yield
-        self.seconds[name] = round(time.monotonic() - started, 3)
-        self._tell(name, self.names.index(name) + 1)
-
-    def _tell(self, name: str, done: int) -> None:
-        if self.progress is not None:
-            self.progress(name, done, len(self.names))
+    stages: tuple[Stage, ...] = ()
 
 
 class FindMatches:
@@ -140,15 +117,19 @@ class FindMatches:
         """
         settings = self._settings()
         check_table(df, primary_key=self.primary_key)
-        stages = _Stages(FIT_STAGES, self.progress, df.sparkSession)
+        stages = Stages("train", FIT_STAGES, self.progress, df.sparkSession)
         columns = compared_columns(df, primary_key=self.primary_key)
-        with stages.run("read the table"):
-            records = prepare_records(read_rows(df, primary_key=self.primary_key, columns=columns))
-        with stages.run("block"):
+        with stages.run("read the table") as amounts:
+            table = read_rows(df, primary_key=self.primary_key, columns=columns)
+            records = prepare_records(table)
+            _tell_table(amounts, table)
+        with stages.run("block") as amounts:
             index = build_index(records, choose_budget(self.accuracy_cost_tradeoff))
             candidates = open_candidates(df.sparkSession, Blocked(records, index))
-        with stages.run("compare"):
+            _tell_index(amounts, index)
+        with stages.run("compare") as amounts:
             counts = count_candidate_patterns(candidates)
+            amounts.rows_in, amounts.rows_out = int(counts.pairs.sum()), len(counts.pairs)
             unsupervised = fit_unsupervised(records, counts, seed=self.seed)
         with stages.run("learn"):
             model = MatchModel(settings, records.profiles, unsupervised)
@@ -161,6 +142,7 @@ class FindMatches:
                     candidates = open_candidates(df.sparkSession, blocked)
                 model = model.with_learned(learn(model, candidates, rows, source=source))
         fitted = FindMatchesModel(model, progress=self.progress)
+        fitted._done += stages.done
         if self.reuse_prepared:
             fitted._prepared = (df, candidates)
         return fitted
@@ -183,6 +165,7 @@ class FindMatchesModel:
         self.model_ = model
         self.progress = progress
         self._prepared: tuple[DataFrame, Candidates] | None = None
+        self._done: list[Stage] = []
 
     @property
     def settings(self) -> Settings:
@@ -219,6 +202,11 @@ class FindMatchesModel:
         """What more labels would bring; None without labels."""
         return None if self.model_.learned is None else self.model_.learned.expected_gain
 
+    @property
+    def stages_(self) -> tuple[Stage, ...]:
+        """What took how long so far: the stages of the fit, if it was just made, and of what was asked of it since."""
+        return tuple(self._done)
+
     def evaluate(self) -> Evaluation:
         """Return the quality on labelled pairs, each scored by a forest that did not see its labelling set.
 
@@ -240,7 +228,7 @@ class FindMatchesModel:
         """
         primary_key = self.settings.primary_key
         check_table(df, primary_key=primary_key)
-        candidates = self._block(df, _Stages(FIT_STAGES, self.progress, df.sparkSession))
+        candidates = self._block(df, Stages("explain", FIT_STAGES, self.progress, df.sparkSession))
         records, index = candidates.blocked.records, candidates.blocked.index
         left, right = (np.array([_find_row(records, key, primary_key)]) for key in (a, b))
         seen = look_first(candidates, self.model_)[0] if self.model_.looks_twice else None
@@ -250,7 +238,7 @@ class FindMatchesModel:
     def prepare(self, df: DataFrame) -> Blocked:
         """Read `df` and block it as a run would; raises InputError where a run would."""
         check_table(df, primary_key=self.settings.primary_key)
-        return self._block(df, _Stages(FIT_STAGES, None, df.sparkSession)).blocked
+        return self._block(df, Stages("prepare", FIT_STAGES, None, df.sparkSession)).blocked
 
     def find_matches(self, df: DataFrame, *, scores: bool = False, explained_links: int | None = None) -> MatchResult:
         """Do what `transform` does and tell what was counted, planned and timed.
@@ -261,17 +249,21 @@ class FindMatchesModel:
         """
         primary_key = self.settings.primary_key
         check_table(df, primary_key=primary_key, reserved=(MATCH_ID, CONFIDENCE) if scores else (MATCH_ID,))
-        stages = _Stages(MATCH_STAGES, self.progress, df.sparkSession)
+        stages = Stages("match", MATCH_STAGES, self.progress, df.sparkSession, self._done)
         candidates = self._block(df, stages)
         records, plan = candidates.blocked.records, choose_plan(candidates.blocked.index)
-        with stages.run("score candidate pairs"):
+        with stages.run("score candidate pairs") as amounts:
             edges, pairs = score_edges(candidates, self.model_)
-        with stages.run("cluster"):
+            amounts.rows_in, amounts.rows_out, amounts.bytes = pairs, len(edges), edges.nbytes
+        with stages.run("cluster") as amounts:
             clustering = self._cluster(records, edges)
-        with stages.run("attach match ids"):
+            counted = _count_groups(clustering)
+            amounts.rows_in, amounts.rows_out, amounts.bytes = len(edges), counted["groups"], clustering.labels.nbytes
+        with stages.run("attach match ids") as amounts:
             groups = _groups_table(records, clustering, self.model_ if scores else None)
+            amounts.rows_in, amounts.rows_out, amounts.bytes = len(records), len(groups), groups.nbytes
             matches = attach_groups(df, groups, primary_key=primary_key)
-        counts = {"candidate_pairs": pairs, "labeled_rows": self.label_count_, **_count_groups(clustering)}
+        counts = {"candidate_pairs": pairs, "labeled_rows": self.label_count_, **counted}
         explanations = None
         if explained_links is not None:
             links = choose_links(
@@ -279,7 +271,7 @@ class FindMatchesModel:
             )
             counts |= links.counts
             explanations = explain_links(df.sparkSession, candidates.blocked, self.model_, links, edges)
-        return MatchResult(matches, counts, plan.to_dict(), stages.seconds, explanations)
+        return MatchResult(matches, counts, plan.to_dict(), stages.seconds, explanations, stages.mine)
 
     def labeling_sets(self, df: DataFrame, *, rows: int = 100, seed: int | None = None) -> DataFrame:
         """Return about `rows` rows worth labelling: labeling_set_id, label (null), then the columns of `df` as strings.
@@ -287,17 +279,19 @@ class FindMatchesModel:
         The rows of a set stand together, likely matches next to each other; rows labelled before are left out.
         """
         check_table(df, primary_key=self.settings.primary_key, reserved=LABEL_COLUMNS)
-        stages = _Stages(LABEL_STAGES, self.progress, df.sparkSession)
+        stages = Stages("choose labels", LABEL_STAGES, self.progress, df.sparkSession, self._done)
         candidates = self._block(df, stages)
         records = candidates.blocked.records
-        with stages.run("score candidate pairs"):
+        with stages.run("score candidate pairs") as amounts:
             pool = score_pool(candidates, self.model_)
-        with stages.run("choose labelling sets"):
+            amounts.rows_out = len(pool.left)
+        with stages.run("choose labelling sets") as amounts:
             seed = self.settings.seed + self.label_count_ if seed is None else seed
             labels = () if self.model_.learned is None else self.model_.learned.labels
             known = records.find_rows([row.key for row in labels])
             chosen = choose_neighbourhoods(pool, rows=rows, excluded=known[known >= 0], seed=seed)
             sets = deal_sets(chosen.groups, sets=max(1, round(rows / SET_ROWS)), seed=seed)
+            amounts.rows_in, amounts.rows_out = len(pool.left), sum(map(len, sets))
             return lay_out_sets(df, _name_sets(records, sets, chosen.drawn), primary_key=self.settings.primary_key)
 
     def save(self, uri: str) -> None:
@@ -309,18 +303,21 @@ class FindMatchesModel:
         """Read a model that `save` wrote. Raises NotFoundError or InputError."""
         return cls(load_model(uri))
 
-    def _block(self, df: DataFrame, stages: _Stages) -> Candidates:
+    def _block(self, df: DataFrame, stages: Stages) -> Candidates:
         """Return the candidate pairs of `df`; those that `fit` has at hand where it learned from the same table."""
-        with stages.run("read the table"):
+        with stages.run("read the table") as amounts:
             prepared, self._prepared = self._prepared, None
             if prepared is not None and prepared[0] is df:
+                amounts.rows_out = len(prepared[1].blocked.records)
                 return prepared[1]
             columns = [profile.name for profile in self.profiles_]
             table = read_rows(df, primary_key=self.settings.primary_key, columns=columns)
             records = prepare_records(table, self.profiles_, semantics=self.model_.semantics)
-        with stages.run("block"):
+            _tell_table(amounts, table)
+        with stages.run("block") as amounts:
             budget = choose_budget(self.settings.accuracy_cost_tradeoff)
             index = build_index(records, budget, source=self.model_.source_column, rules=self.model_.key_rules)
+            _tell_index(amounts, index)
         return open_candidates(df.sparkSession, Blocked(records, index))
 
     def _cluster(self, records: Records, edges: pa.Table) -> Clustering:
@@ -338,6 +335,14 @@ class FindMatchesModel:
             return Constraints()
         must, cannot = label_constraints(labeled_pairs(self.model_.learned.labels))
         return Constraints(_row_pairs(records, must), _row_pairs(records, cannot))
+
+
+def _tell_table(amounts: Amounts, table: pa.Table) -> None:
+    amounts.rows_in, amounts.rows_out, amounts.bytes = len(table), len(table), table.nbytes
+
+
+def _tell_index(amounts: Amounts, index: BlockingIndex) -> None:
+    amounts.rows_in, amounts.rows_out, amounts.bytes = index.rows, index.rows, index.size_bytes
 
 
 def _labeled_rows(labels: DataFrame | Sequence[LabeledRow], *, primary_key: str) -> list[LabeledRow]:

@@ -93,7 +93,7 @@ def match_increment(
     )  # fmt: skip
     matches = level_confidence(matches).select(*(F.col(quote(name)) for name in found.matches.columns))
     counts = {name: found.counts[name] for name in ("rows", "candidate_pairs", "labeled_rows")}
-    return MatchResult(matches, counts, found.plan, found.seconds)
+    return MatchResult(matches, counts, found.plan, found.seconds, stages=found.stages)
 
 
 def enforced_labels(model: FindMatchesModel) -> EnforcedLabels:

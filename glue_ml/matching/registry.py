@@ -17,8 +17,10 @@ from glue_ml import __version__, storage
 from glue_ml.domain.job import JobSpec
 from glue_ml.domain.labels import LabeledRow, labeled_pairs
 from glue_ml.errors import InputError, NotFoundError, NotReadyError
-from glue_ml.matching.find_matches import FIT_STAGES, FindMatches, FindMatchesModel, Progress
+from glue_ml.matching.find_matches import FIT_STAGES, FindMatches, FindMatchesModel
+from glue_ml.matching.job_descriptions import describe_jobs
 from glue_ml.matching.label_table import label_version, read_versioned_labels
+from glue_ml.matching.stages import Progress
 from glue_ml.matching.table import quote
 
 logger = logging.getLogger(__name__)
@@ -74,7 +76,8 @@ def _read_labels_at(spark: SparkSession, spec: JobSpec) -> tuple[int | None, lis
     """The version of the labels and the labels of just that version; None and none before the first import."""
     if spec.labels_uri is None:
         raise InputError(f"the spec of {spec.task_type} needs labels_uri")
-    return read_versioned_labels(spark, spec.labels_uri)
+    with describe_jobs(spark, "train: read the labels"):
+        return read_versioned_labels(spark, spec.labels_uri)
 
 
 def _are_usable(labels: list[LabeledRow]) -> bool:

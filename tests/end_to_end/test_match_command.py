@@ -102,10 +102,11 @@ def read_csv_folder(folder: Path) -> list[dict[str, str]]:
 
 
 def test_without_labels_from_a_shell(customers: Customers) -> None:
-    output = customers.folder / "unsupervised"
+    output, events = customers.folder / "unsupervised", customers.folder / "event logs"
+    events.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", "from glue_ml.cli import main; main()", "match", str(customers.path), "--key",
-         "customer_id", "--output", str(output), "--master", "local[2]"],
+         "customer_id", "--output", str(output), "--master", "local[2]", "--event-log-dir", str(events)],
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -122,7 +123,9 @@ def test_without_labels_from_a_shell(customers: Customers) -> None:
     assert done.stdout.splitlines()[2].startswith("No labels were used")
     ids = dict(zip(matches.column("customer_id").to_pylist(), matches.column("match_id").to_pylist(), strict=True))
     assert customers.measure_f1(ids) > 0.5
-    assert re.fullmatch(r"(\[\d/5\] after \d+ s: [a-zA-Z ]+\n){5}", done.stderr)
+    assert re.fullmatch(r"(\[\d/5\] after \d+ s: [a-zA-Z ]+(, [a-z0-9. ]+ left)?\n){5}", done.stderr)
+    assert re.search(r"find matches, [a-z0-9. ]+ left\n", done.stderr)
+    assert list(events.iterdir())
 
 
 def test_with_labels_as_csv_and_the_model_again(customers: Customers, labels: Path) -> None:

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from glue_ml.domain.job import JobSpec, TableSpec, TaskType
 from glue_ml.job_runner import Task, run_job
 from glue_ml.matching import report_charts
+from glue_ml.matching.find_matches import FIT_STAGES, MATCH_STAGES
 from glue_ml.matching.label_table import label_version, read_labels
 from jobs.evaluation import evaluate
 from jobs.export_labels import export_label_file
@@ -155,6 +156,30 @@ def test_find_matches_keeps_every_row_and_groups_the_repeated_ones(taught: Trans
     groups = len(set(found.values()))
     entities = len(set(taught.people.truth.values()))
     assert abs(groups - entities) < 0.2 * entities
+    _check_stages(result)
+
+
+def _check_stages(result: dict[str, Any]) -> None:
+    counts = result["counts"]
+    told = {stage["name"]: stage for stage in result["stages"][-6:]}
+    assert list(told) == [*MATCH_STAGES, "write the matches"]
+    assert {name: told[name]["seconds"] for name in MATCH_STAGES} == {
+        name: seconds for name, seconds in result["seconds"].items() if name != "total"
+    }
+    scored, clustered = told["score candidate pairs"], told["cluster"]
+    assert told["read the table"]["rows_out"] == told["write the matches"]["rows_in"] == ROWS
+    assert scored["rows_in"] == counts["candidate_pairs"]
+    assert scored["rows_out"] == clustered["rows_in"] > 0
+    assert clustered["rows_out"] == counts["groups"]
+    assert told["block"]["bytes"] == result["plan"]["index_bytes"]
+    assert all(stage["bytes"] > 0 for stage in told.values() if stage["name"] != "write the matches")
+
+
+def test_a_run_that_trains_tells_those_stages_too(taught: Transform) -> None:
+    result = taught.run(TaskType.EVALUATION, seed=11)
+    assert [stage["name"] for stage in result["stages"]] == [*FIT_STAGES, "write the report"]
+    progress = json.loads((taught.folder / "runs" / str(len(taught.results) - 1) / "progress.json").read_bytes())
+    assert progress == {"stage": "write the report", "done": 5, "total": 5, "seconds_left": 0.0}
 
 
 def test_a_run_with_a_state_goes_on_from_it_and_keeps_a_ledger(taught: Transform, spark: SparkSession) -> None:
@@ -177,6 +202,7 @@ def test_a_run_with_a_state_goes_on_from_it_and_keeps_a_ledger(taught: Transform
     why = str(taught.folder / "kept" / "why")
     second = taught.run(TaskType.FIND_MATCHES, tables=new, explanations_uri=why, **merged)
     assert second["error"] is None
+    assert [stage["name"] for stage in second["stages"][-2:]] == ["match what changed", "write the matches"]
     rows = spark.read.format("delta").load(places["matches"]).collect()
     assert len(rows) == ROWS == second["counts"]["rows"]
     ledger = spark.read.format("delta").load(second["paths"]["ledger"]).collect()

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from glue_ml import __version__
 from glue_ml.cli import app
-from glue_ml.console import StageBar, report_errors, say, show_evaluation, show_matches, show_metrics, show_table
+from glue_ml.console import report_errors, say, show_evaluation, show_matches, show_metrics, show_table
 from glue_ml.errors import InputError, LabelError
 from glue_ml.matching.evaluation import Evaluation
 
@@ -32,7 +32,7 @@ def test_help_shows_every_command_and_examples() -> None:
         assert line in result.stdout
 
 
-@pytest.mark.parametrize("command", ["quickstart", "match", "label", "evaluate"])
+@pytest.mark.parametrize("command", ["quickstart", "match", "label", "evaluate", "size"])
 def test_every_option_of_a_command_has_help(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -236,9 +236,20 @@ def test_intervals_are_shown_where_there_are_such(capsys: pytest.CaptureFixture[
     assert "interval" not in capsys.readouterr().out
 
 
-def test_without_a_terminal_every_step_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with StageBar(("read", "learn")) as bar:
-        bar.begin()
-        bar.begin()
-        bar.tell("block", 1, 4)
-    assert capsys.readouterr().err.splitlines() == ["[1/2] after 0 s: read", "[2/2] after 0 s: learn"]
+def test_size_recommends_workers_with_its_reasons() -> None:
+    result = run("size", "--rows", "200000", "--columns", "name:3", "text:1", "long_text:1", "code:2")
+    assert result.exit_code == 0
+    words = " ".join(result.stdout.split())
+    assert "WorkerType" in words
+    assert "NumberOfWorkers" in words
+    assert "Python workers of an executor holds a copy" in words
+    assert result.stdout == run("size", "--rows", "200000", "--columns", "name:3 text,long_text code:2").stdout
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"), [("words:2", "'words' is no kind of column"), ("name:3", "no worker type holds")]
+)
+def test_size_says_what_it_cannot_tell(columns: str, said: str) -> None:
+    result = run("size", "--rows", "1000000000", "--columns", columns)
+    assert result.exit_code == 1
+    assert said in result.stderr

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from glue_ml.cli import app
 from glue_ml.client import Run, RunAddress
-from glue_ml.console import RunBar, show_metrics, show_table
+from glue_ml.console import show_metrics, show_table
 from glue_ml.domain.job import JobResult
 from glue_ml.run_outcome import show_outcome
 
@@ -243,18 +243,6 @@ def test_metrics_that_are_not_there_are_left_out(capsys: pytest.CaptureFixture[s
 
 
 # the console
-
-
-def test_without_a_terminal_every_change_of_a_run_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with RunBar("tsk-1") as bar:
-        bar.tell("STARTING")
-        bar.tell("STARTING")
-        bar.tell("RUNNING", "learn", 1, 4)
-        bar.tell("RUNNING", "learn", 2, 4)
-        bar.tell("SUCCEEDED")
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.splitlines() == ["tsk-1: STARTING", "tsk-1: RUNNING, learn (1 of 4)", "tsk-1: SUCCEEDED"]
 
 
 def test_a_whole_column_is_never_broken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

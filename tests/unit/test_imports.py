@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "glue_ml": set(),
     "glue_ml.errors": set(),
     "glue_ml.settings": {"glue_ml.errors"},
+    "glue_ml.event_logs": {"glue_ml.errors"},
     "glue_ml.domain": {"glue_ml.errors"},
     # the rim of the data half
     "glue_ml.storage": {"glue_ml.errors", *AWS},
@@ -71,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "glue_ml.web": {"glue_ml.errors", "glue_ml.domain", "glue_ml.store", "glue_ml.operations", "starlette"},
     "glue_ml.app": {
         "glue_ml", "glue_ml.settings", "glue_ml.protocol", "glue_ml.operations", "glue_ml.operations.remote_catalog",
-        *SCHEDULING, "glue_ml.applications", "glue_ml.scheduler", "uvicorn", "psutil", "boto3",
+        *SCHEDULING, "glue_ml.applications", "glue_ml.event_logs", "glue_ml.scheduler", "uvicorn", "psutil", "boto3",
     },
     "glue_ml.server_commands": {
         "glue_ml.app", "glue_ml.console", "glue_ml.errors", "glue_ml.settings", "typer",
@@ -93,7 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "glue_ml.client_commands": {
         "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.client", "glue_ml.connection",
-        "glue_ml.console", "glue_ml.run_log", "glue_ml.run_outcome", "typer", "rich", *AWS,
+        "glue_ml.console", "glue_ml.progress_bars", "glue_ml.run_log", "glue_ml.run_outcome", "typer", "rich", *AWS,
     },
     # what a script of a user imports: the engine, for a transform of a control plane
     "glue_ml.awsglueml": {
@@ -103,6 +104,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "glue_ml.script_path": {"glue_ml.awsglueml"},
     # the commands run the engine in their own process: they meet the data half, and no store or server
     "glue_ml.console": {"glue_ml.errors", "glue_ml.spark_errors", "glue_ml.matching", "rich", *SPARK},
+    "glue_ml.progress_bars": {"glue_ml.console", "glue_ml.domain", "rich"},
+    "glue_ml.size_command": {"glue_ml.console", "glue_ml.domain", "typer"},
     "glue_ml.local_run": {*DATA_HALF, *SPARK},
     "glue_ml.quickstart_report": {"glue_ml.errors", "glue_ml.console", "glue_ml.synthetic", *NUMERIC},
     "glue_ml.quickstart": {
@@ -110,8 +113,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "glue_ml.run_log", "glue_ml.settings", "glue_ml.storage", "glue_ml.synthetic", *AWS, *NUMERIC,
     },
     "glue_ml.cli": {
-        "glue_ml", *DATA_HALF, "glue_ml.client_commands", "glue_ml.console", "glue_ml.local_run",
-        "glue_ml.quickstart", "glue_ml.quickstart_report", "glue_ml.server_commands", "typer", *SPARK,
+        "glue_ml", *DATA_HALF, "glue_ml.client_commands", "glue_ml.console", "glue_ml.event_logs", "glue_ml.local_run",
+        "glue_ml.progress_bars", "glue_ml.quickstart", "glue_ml.quickstart_report", "glue_ml.server_commands",
+        "glue_ml.size_command", "typer", *SPARK,
     },
 }  # fmt: skip
 

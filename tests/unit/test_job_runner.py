@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from glue_ml.domain.job import JobResult, JobSpec, TaskType
+from glue_ml.domain.time_left import MATCH_SHARES, WRITE_SHARE, describe_seconds
 from glue_ml.errors import InputError
-from glue_ml.job_runner import chain_progress, require_uri, run_job
+from glue_ml.job_runner import _ProgressTeller, _RunDirectory, chain_progress, require_uri, run_job
 
 
 def _never(*_: object) -> JobResult:
@@ -79,6 +81,32 @@ def test_progress_of_parts_never_goes_back() -> None:
     second("block", 0, 2)
     second("block", 2, 2)
     assert told == [("learn", 4, 6), ("block", 4, 6), ("block", 6, 6)]
+
+
+def test_progress_tells_the_time_left_once_a_stage_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown = iter([0.0, 10.0, 18.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(shown))
+    teller, total = _ProgressTeller(_RunDirectory(str(tmp_path)), TaskType.FIND_MATCHES), 10
+    told = []
+    with caplog.at_level("INFO"):
+        for stage, done in (("load the model", 4), ("block", 5), ("score", 6)):
+            teller(stage, done, total)
+            told.append(json.loads((tmp_path / "progress.json").read_bytes())["seconds_left"])
+    read, block, *rest = *MATCH_SHARES, WRITE_SHARE
+    first, second = (block + sum(rest)) * 10 / read, sum(rest) * 18 / (read + block)
+    assert told == [None, pytest.approx(first, abs=0.1), pytest.approx(second, abs=0.1)]
+    assert f"score (6 of 10), {describe_seconds(second)} left" in caplog.text
+
+
+def test_a_job_of_unknown_length_tells_no_time(tmp_path: Path) -> None:
+    teller = _ProgressTeller(_RunDirectory(str(tmp_path)), TaskType.IMPORT_LABELS)
+    teller("read", 0, 2)
+    teller("read", 1, 2)
+    assert json.loads((tmp_path / "progress.json").read_bytes()) == {
+        "stage": "read", "done": 1, "total": 2, "seconds_left": None,
+    }  # fmt: skip
 
 
 def test_a_uri_that_is_needed_is_named() -> None:
