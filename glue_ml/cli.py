@@ -85,6 +85,14 @@ Semantic = Annotated[
         help="What reads texts by meaning: auto, off, static, sentence or a path (extra semantic).",
     ),
 ]
+Components = Annotated[
+    str,
+    typer.Option(
+        "--connected-components",
+        metavar="NAME",
+        help="Where groups are put together: auto, driver, graphframes or contraction. The result is the same.",
+    ),
+]
 Master = Annotated[
     str | None,
     typer.Option("--master", metavar="URL", help="The Spark master; else what Spark is set to, or local[*]."),
@@ -196,6 +204,7 @@ def match(
     ] = None,
     seed: Seed = 0,
     semantic: Semantic = "auto",
+    components: Components = "auto",
     master: Master = None,
     verbose: Verbose = False,
 ) -> None:
@@ -220,7 +229,7 @@ def match(
 
         source = local_run.Source(table, input_format, key, tuple(labels))
         tuning = local_run.Tuning(precision_recall, accuracy_cost, enforce_labels, seed, semantic)
-        target = local_run.Target(output, output_format.value, scores, save_model, explain)
+        target = local_run.Target(output, output_format.value, scores, save_model, explain, components)
         local_run.check_target(target)
         with StageBar(local_run.MATCH_STEPS) as bar, _open_spark(bar, master=master, verbose=verbose) as spark:
             learner = model if model is not None else tuning
