@@ -30,6 +30,7 @@ Rows = npt.NDArray[np.int64]
 
 DRIVER_ROWS = 20_000  #: Up to so many rows the driver does the work itself.
 ROWS_PER_TASK = 5_000  #: Rows whose candidates one task lists; small enough to spread, large enough to amortise.
+LEAST_ROWS_PER_TASK = 500  #: Fewer are not worth a task, however many cores there are.
 PAIRS_PER_BATCH = 50_000  #: Pairs compared at once: the larger the batch, the fewer distinct values are compared twice.
 
 
@@ -222,7 +223,7 @@ _LISTED = "lo long, hi long, score float, rank int, ratio float, views tinyint"
 
 def propose_pairs(spark: SparkSession, blocked: Shipped[Blocked], *, rows: int) -> DataFrame:
     """Return the candidate pairs: lo, hi (row numbers, lo < hi) and the CONTEXT columns, each pair once."""
-    tasks = max(1, min(-(-rows // 500), max(parallelism(spark), -(-rows // ROWS_PER_TASK))))
+    tasks = max(1, min(-(-rows // LEAST_ROWS_PER_TASK), max(parallelism(spark), -(-rows // ROWS_PER_TASK))))
     listed = spark.range(0, rows, 1, tasks).mapInArrow(_list_task(blocked), _LISTED)
     return _meet(listed, partitions=tasks)
 
