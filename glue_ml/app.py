@@ -115,6 +115,7 @@ def make_scheduler(settings: Settings, database: Database, endpoint: str) -> Sch
             retention=timedelta(days=settings.retention_days) if settings.retention_days else None,
             label_file_limit_mb=settings.max_label_file_mb,
             semantic_encoder=settings.semantic_encoder,
+            connected_components=settings.connected_components,
             credentials=settings.credentials,
             conf=configure_event_log(settings.event_log_dir),
         ),

@@ -40,6 +40,7 @@ class SchedulerSettings:
     conf: Mapping[str, str] = field(default_factory=dict)  #: Further Spark configuration of every application.
     label_file_limit_mb: int = 10
     semantic_encoder: str = "auto"
+    connected_components: str = "auto"
     max_running: int = 2
     deadlines: Deadlines = field(default_factory=Deadlines)
     lease: timedelta = timedelta(seconds=10)
@@ -50,8 +51,9 @@ class SchedulerSettings:
     def runs(self) -> RunSettings:
         """What the jobs are told of these."""
         return RunSettings(
-            self.storage_uri, self.endpoint, self.region, self.label_file_limit_mb, self.semantic_encoder
-        )
+            self.storage_uri, self.endpoint, self.region, self.label_file_limit_mb, self.semantic_encoder,
+            self.connected_components,
+        )  # fmt: skip
 
 
 def make_application(run: Run, settings: SchedulerSettings) -> Application:

@@ -85,6 +85,14 @@ Semantic = Annotated[
         help="What reads texts by meaning: auto, off, static, sentence or a path (extra semantic).",
     ),
 ]
+Components = Annotated[
+    str,
+    typer.Option(
+        "--connected-components",
+        metavar="NAME",
+        help="Where groups are put together: auto, driver, graphframes or contraction. The result is the same.",
+    ),
+]
 Master = Annotated[
     str | None,
     typer.Option("--master", metavar="URL", help="The Spark master; else what Spark is set to, or local[*]."),
@@ -207,6 +215,7 @@ def match(
     ] = None,
     seed: Seed = 0,
     semantic: Semantic = "auto",
+    components: Components = "auto",
     master: Master = None,
     event_log_dir: EventLog = "",
     verbose: Verbose = False,
@@ -233,7 +242,7 @@ def match(
         conf = _configure_spark(event_log_dir, verbose=verbose)
         source = local_run.Source(table, input_format, key, tuple(labels))
         tuning = local_run.Tuning(precision_recall, accuracy_cost, enforce_labels, seed, semantic)
-        target = local_run.Target(output, output_format.value, scores, save_model, explain)
+        target = local_run.Target(output, output_format.value, scores, save_model, explain, components)
         local_run.check_target(target)
         with StageBar(local_run.MATCH_STEPS) as bar, _open_spark(bar, master, conf) as spark:
             learner = model if model is not None else tuning

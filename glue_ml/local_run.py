@@ -25,6 +25,7 @@ from glue_ml.domain.labels import (
 from glue_ml.domain.time_left import FIT_SHARES, LABEL_SHARES, MATCH_SHARES, WRITE_SHARE
 from glue_ml.errors import InputError, LabelError, NotFoundError
 from glue_ml.matching import Evaluation, FindMatches, FindMatchesModel
+from glue_ml.matching.components import parse_method
 from glue_ml.matching.evaluation_report import write_report
 from glue_ml.matching.explained_links import LINKS_PER_GROUP
 from glue_ml.matching.learning_curve import ExpectedGain
@@ -74,13 +75,17 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Target:
-    """Where matches go and in which format, whether with scores; where the model and explanations go, if anywhere."""
+    """Where matches go and in which format, whether with scores; where the model and explanations go, if anywhere.
+
+    And how connected components are found on the way there.
+    """
 
     output: str
     format: str
     scores: bool = False
     model: str | None = None
     explanations: str | None = None
+    connected_components: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,8 @@ class TableLabels:
 
 
 def check_target(target: Target) -> None:
-    """Raise InputError if there is something already where the run would write."""
+    """Raise InputError if there is something already where the run would write, or for an unknown way to components."""
+    parse_method(target.connected_components)
     for place in filter(None, (target.output, target.model, target.explanations)):
         refuse_existing(place)
     if target.explanations is not None and storage.overlap(target.output, target.explanations):
@@ -135,7 +141,7 @@ def match_source(
     if target.model is not None:
         model.save(target.model)
     bar.begin()
-    model.progress = bar.tell
+    model.progress, model.connected_components = bar.tell, target.connected_components
     limit = None if target.explanations is None else LINKS_PER_GROUP
     result = model.find_matches(df, scores=target.scores, explained_links=limit)
     bar.begin()

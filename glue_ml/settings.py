@@ -56,6 +56,7 @@ class Settings:
     max_runs_per_account: int = 30
     max_label_file_mb: int = 10
     semantic_encoder: str = "auto"
+    connected_components: str = "auto"
     max_body_kb: int = 1024
     read_timeout_seconds: float = 20.0
     log_level: str = "INFO"
@@ -210,6 +211,7 @@ _MINIMA: Mapping[str, float] = {
 }  # fmt: skip
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "catalog": ("embedded", "aws"),
+    "connected_components": ("auto", "driver", "graphframes", "contraction"),
     "launcher": ("local",),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
 }

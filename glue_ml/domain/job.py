@@ -14,6 +14,9 @@ from typing import Any, Self
 
 from glue_ml.errors import ErrorKind, InputError
 
+#: What `connected_components` may be; `matching.components` says what each does.
+COMPONENT_METHODS = ("auto", "driver", "graphframes", "contraction")
+
 
 class TaskType(StrEnum):
     """The five kinds of task run, as the Glue API names them."""
@@ -90,6 +93,7 @@ class JobSpec(_Document):
     enforce_provided_labels: bool = False
     seed: int = 0
     semantic_encoder: str = "auto"  #: What reads the meaning of texts; see `matching.semantic.find_encoder`.
+    connected_components: str = "auto"  #: How components are found, one of COMPONENT_METHODS; changes no output.
     labels_uri: str | None = None  #: The Delta table of the imported labels.
     models_uri: str | None = None  #: The folder that holds a model per version.
     input_uri: str | None = None  #: IMPORT_LABELS: the label file.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glue_ml.domain.job import JobSpec, TableSpec, TaskType
+from glue_ml.domain.job import COMPONENT_METHODS, JobSpec, TableSpec, TaskType
 from glue_ml.domain.task_run import Run
 from glue_ml.domain.transform import Transform
 from glue_ml.errors import InputError
@@ -29,6 +29,7 @@ class RunSettings:
     region: str = "us-east-1"
     label_file_limit_mb: int = 10
     semantic_encoder: str = "auto"
+    connected_components: str = "auto"
 
 
 def make_spec(run: Run, transform: Transform, *, settings: RunSettings) -> JobSpec:
@@ -50,7 +51,7 @@ def make_spec(run: Run, transform: Transform, *, settings: RunSettings) -> JobSp
         semantic_encoder=settings.semantic_encoder,
         catalog_endpoint=settings.catalog_endpoint,
         region=settings.region,
-        **_read_places(run, run.task_type),
+        **{"connected_components": settings.connected_components, **_read_places(run, run.task_type)},
     )
 
 
@@ -105,7 +106,7 @@ def _read_arguments(arguments: Mapping[str, str]) -> dict[str, Any]:
         raise InputError("The job run has no argument --OutputPath; give the folder that the matches go to")
     members: dict[str, Any] = {
         "output_uri": output,
-        "output_format": _choose_format(arguments, "--OutputFormat"),
+        "output_format": _choose(arguments, "--OutputFormat", OUTPUT_FORMATS),
         "compute_match_confidence_scores": _read_flag(arguments, "--ComputeMatchConfidenceScores"),
     }
     if explanations := arguments.get("--ExplanationPath"):
@@ -116,17 +117,20 @@ def _read_arguments(arguments: Mapping[str, str]) -> dict[str, Any]:
         members["match_state_uri"] = state
     if "--MergeMatches" in arguments:
         members["merge_matches"] = _read_flag(arguments, "--MergeMatches")
+    if "--ConnectedComponents" in arguments:
+        members["connected_components"] = _choose(arguments, "--ConnectedComponents", COMPONENT_METHODS)
     if existing := arguments.get("--ExistingMatchesPath"):
         members["existing_matches_uri"] = existing
         if "--ExistingMatchesFormat" in arguments:
-            members["existing_matches_format"] = _choose_format(arguments, "--ExistingMatchesFormat")
+            members["existing_matches_format"] = _choose(arguments, "--ExistingMatchesFormat", OUTPUT_FORMATS)
     return members
 
 
-def _choose_format(arguments: Mapping[str, str], name: str) -> str:
-    chosen = arguments.get(name, OUTPUT_FORMATS[0]).lower()
-    if chosen not in OUTPUT_FORMATS:
-        raise InputError(f"The job run's argument {name} is {chosen!r}; use one of {', '.join(OUTPUT_FORMATS)}")
+def _choose(arguments: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """Return the choice that an argument names, in any case; the first one where it is not given."""
+    chosen = arguments.get(name, choices[0]).lower()
+    if chosen not in choices:
+        raise InputError(f"The job run's argument {name} is {chosen!r}; use one of {', '.join(choices)}")
     return chosen
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from glue_ml.domain.capacity import LocalResources
+from glue_ml.domain.capacity import LocalResources, SparkResources
 from glue_ml.launchers.launcher import Application
 
 #: Without these, a script that builds its own session opens Spark's pages and ports to the network, with no password.
@@ -26,6 +26,26 @@ def render_local(application: Application, resources: LocalResources) -> list[st
         *("--driver-memory", f"{resources.heap_mb}m"),
         *("--name", application.name),
         *render_conf({**_LOCAL_CONF, **application.conf}),
+        *render_script(application),
+    ]
+
+
+def render_standalone(application: Application, resources: SparkResources, *, master: str) -> list[str]:
+    """The arguments that run an application on a standalone cluster; its driver stays on this machine.
+
+    Such a cluster takes no number of executors: it starts as many as fit into `spark.cores.max`. Of memory it counts
+    the heap only. The application's own configuration wins over all of it.
+    """
+    sized = {
+        "spark.cores.max": str(resources.executors * resources.executor_cores),
+        "spark.driver.memory": f"{resources.driver_memory_mb}m",
+        "spark.executor.cores": str(resources.executor_cores),
+        "spark.executor.memory": f"{resources.executor_memory_mb}m",
+    }
+    return [
+        *("--master", master),
+        *("--name", application.name),
+        *render_conf({**sized, **application.conf}),
         *render_script(application),
     ]
 

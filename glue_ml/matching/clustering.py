@@ -6,7 +6,7 @@ A pair that blocking never proposed is scored, not assumed: what A-B and B-C imp
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import expit, logit
@@ -29,7 +29,7 @@ from glue_ml.matching.row_pairs import (
 )
 from glue_ml.matching.sorted_sets import look_up
 
-__all__ = ["ClusterOptions", "Clustering", "Constraints", "cluster", "label_components"]
+__all__ = ["ClusterOptions", "Clustering", "Constraints", "cluster", "cluster_islands", "label_components"]
 
 ScorePairs = Callable[[Rows, Rows], Scores]
 
@@ -47,6 +47,10 @@ class Constraints:
 
     must_link: Rows = field(default_factory=_no_pairs)
     cannot_link: Rows = field(default_factory=_no_pairs)
+
+    def among(self, rows: Rows) -> Constraints:
+        """Return the pairs whose both rows are among `rows` (ascending), by their places there."""
+        return Constraints(_place_pairs(rows, self.must_link), _place_pairs(rows, self.cannot_link))
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,36 @@ def cluster(
     if cut.any():
         labels, pairs = run.rejoin(labels, pieces, pairs, rows=np.flatnonzero(cut[islands]))
     return Clustering(labels, _rate(labels, pairs, links), int((sizes >= 2).sum()), int(cut.sum()))
+
+
+def cluster_islands(
+    rows: Rows,
+    pairs: RowPairs,
+    *,
+    threshold: float,
+    score_pairs: ScorePairs,
+    constraints: Constraints | None = None,
+    options: ClusterOptions | None = None,
+) -> Clustering:
+    """Cluster whole islands by themselves: `rows` (ascending) are all of theirs, `pairs` all that lie inside them.
+
+    Returns what `cluster` finds for these rows when it has all others too: whatever it decides about an island, it
+    decides by the island's own pairs, in the order of their rows. `labels` and `confidence` are those of `rows`.
+    """
+    groups = cluster(
+        len(rows), np.searchsorted(rows, pairs.lo), np.searchsorted(rows, pairs.hi), pairs.probability,
+        threshold=threshold, score_pairs=lambda lo, hi: score_pairs(rows[lo], rows[hi]),
+        constraints=None if constraints is None else constraints.among(rows), options=options,
+    )  # fmt: skip
+    return replace(groups, labels=rows[groups.labels])
+
+
+def _place_pairs(rows: Rows, pairs: Rows) -> Rows:
+    ends = pairs.reshape(-1, 2)
+    if not len(rows):
+        return ends[:0]
+    place = np.minimum(np.searchsorted(rows, ends), len(rows) - 1)
+    return np.asarray(place[(rows[place] == ends).all(axis=1)], dtype=np.int64)
 
 
 def _cut(islands: Rows, too_large: Flags, edges: RowPairs, run: _Run) -> Rows:

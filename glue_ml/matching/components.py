@@ -13,10 +13,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
@@ -74,7 +76,7 @@ def find_components(
     method that is not there.
     """
     edges = edges.select(*(F.col(name).alias(alias) for name, alias in zip(edges.columns[:2], ("a", "b"), strict=True)))
-    chosen = choose_method(edges, method, driver_edges=driver_edges)
+    chosen = choose_method(edges.sparkSession, method, count_edges=edges.count, driver_edges=driver_edges)
     if chosen is Method.DRIVER:
         return Components(_label_on_driver(edges), chosen)
     keep = choose_checkpoint(edges.sparkSession) if checkpoint is None else checkpoint
@@ -85,20 +87,27 @@ def find_components(
     return Components(labels, chosen, rounds)
 
 
-def choose_method(edges: DataFrame, method: Method | str, *, driver_edges: int = DRIVER_EDGES) -> Method:
-    """Return how to find components; `auto` counts the edges. InputError for an unknown or an absent method."""
+def choose_method(
+    spark: SparkSession, method: Method | str, *, count_edges: Callable[[], int], driver_edges: int = DRIVER_EDGES
+) -> Method:
+    """Return how to find components; only `auto` counts the edges. InputError for an unknown or an absent method."""
+    asked = check_method(spark, method)
+    if asked is not Method.AUTO:
+        return asked
+    if count_edges() <= driver_edges:
+        return Method.DRIVER
+    return Method.GRAPHFRAMES if has_graphframes(spark) else Method.CONTRACTION
+
+
+def check_method(spark: SparkSession, method: Method | str) -> Method:
+    """Return the method of that name; InputError where there is none, or where the session has not got it."""
     asked = parse_method(method)
-    there = asked is not Method.DRIVER and asked is not Method.CONTRACTION and has_graphframes(edges.sparkSession)
-    if asked is Method.GRAPHFRAMES and not there:
+    if asked is Method.GRAPHFRAMES and not has_graphframes(spark):
         raise InputError(
             "connected_components is graphframes, but GraphFrames is not on this Spark session; submit with "
             "--packages and its coordinates, or use auto or contraction"
         )
-    if asked is not Method.AUTO:
-        return asked
-    if edges.count() <= driver_edges:
-        return Method.DRIVER
-    return Method.GRAPHFRAMES if there else Method.CONTRACTION
+    return asked
 
 
 def parse_method(method: str) -> Method:
@@ -121,15 +130,22 @@ def has_graphframes(spark: SparkSession) -> bool:
 def choose_checkpoint(spark: SparkSession) -> Checkpoint:
     """Return Spark's checkpoint: a reliable one where the session names a folder for it, else one on the executors.
 
-    What is on the executors only is lost with an executor, and the run with it.
+    What is on the executors is there twice, so that the run outlives one of them. PySpark 3.5 cannot say so: there, and
+    without a folder, it is lost with an executor, and the run with it.
     """
     try:
-        reliable = spark.sparkContext.getCheckpointDir() is not None
+        reliable, local = spark.sparkContext.getCheckpointDir() is not None, _is_local(spark)
     except (AttributeError, NotImplementedError, RuntimeError):
-        reliable = False
+        reliable, local = False, False
     if reliable:
         return lambda df: df.checkpoint(eager=True)
-    return lambda df: df.localCheckpoint(eager=True)
+    if local or "storageLevel" not in signature(DataFrame.localCheckpoint).parameters:
+        return lambda df: df.localCheckpoint(eager=True)
+    return lambda df: df.localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK_2)
+
+
+def _is_local(spark: SparkSession) -> bool:
+    return (spark.sparkContext.master or "").split("[")[0] == "local"
 
 
 def _label_on_driver(edges: DataFrame) -> DataFrame:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glue_ml.domain.job import Stage
@@ -17,8 +17,10 @@ from glue_ml.domain.labels import LabeledRow, label_constraints, labeled_pairs
 from glue_ml.errors import InputError, LabelError, NotReadyError
 from glue_ml.matching.blocking import BlockingIndex, build_index, choose_budget
 from glue_ml.matching.blocking_choice import block_by_labels
-from glue_ml.matching.clustering import Clustering, Constraints, cluster
+from glue_ml.matching.cluster_tasks import Clustered, PlainScorer, Terms, cluster_table
+from glue_ml.matching.clustering import Clustering, Constraints
 from glue_ml.matching.comparison import FeatureName
+from glue_ml.matching.components import Method, check_method, parse_method
 from glue_ml.matching.evaluation import Evaluation
 from glue_ml.matching.explained_links import as_row_pairs, choose_links, explain_links
 from glue_ml.matching.explanation import Explanation, explain_pairs, show_values
@@ -85,6 +87,8 @@ class FindMatches:
         "off", "static", "sentence" or a path; see `semantic.find_encoder`.
     reuse_prepared: whether the model's first run on the very DataFrame it was fitted to goes on from what `fit` read
         and blocked; for a table that does not change in between.
+    connected_components: how the model's runs find the components of matching pairs: "auto", "driver", "graphframes"
+        or "contraction"; see `cluster_tasks`. The output is the same.
 
     An existing SparkSession is used as it is: never stopped, never reconfigured.
     """
@@ -100,6 +104,7 @@ class FindMatches:
         semantic_encoder: str = "auto",
         progress: Progress | None = None,
         reuse_prepared: bool = False,
+        connected_components: str = "auto",
     ) -> None:
         self.primary_key = primary_key
         self.precision_recall_tradeoff = precision_recall_tradeoff
@@ -109,6 +114,7 @@ class FindMatches:
         self.semantic_encoder = semantic_encoder
         self.progress = progress
         self.reuse_prepared = reuse_prepared
+        self.connected_components = parse_method(connected_components)
 
     def fit(self, df: DataFrame, labels: DataFrame | Sequence[LabeledRow] | None = None) -> FindMatchesModel:
         """Learn from the table `df` and, where given, `labels` (labeling_set_id, label and the primary key).
@@ -141,7 +147,7 @@ class FindMatches:
                 if blocked.index is not candidates.blocked.index:
                     candidates = open_candidates(df.sparkSession, blocked)
                 model = model.with_learned(learn(model, candidates, rows, source=source))
-        fitted = FindMatchesModel(model, progress=self.progress)
+        fitted = FindMatchesModel(model, progress=self.progress, connected_components=self.connected_components)
         fitted._done += stages.done
         if self.reuse_prepared:
             fitted._prepared = (df, candidates)
@@ -159,11 +165,17 @@ class FindMatches:
 
 
 class FindMatchesModel:
-    """What `FindMatches.fit` learned. Attributes that end in an underscore were learned from data."""
+    """What `FindMatches.fit` learned. Attributes that end in an underscore were learned from data.
 
-    def __init__(self, model: MatchModel, *, progress: Progress | None = None) -> None:
+    `progress` and `connected_components` (see `FindMatches`) are of the runs, not of the model, and are not saved.
+    """
+
+    def __init__(
+        self, model: MatchModel, *, progress: Progress | None = None, connected_components: str = Method.AUTO
+    ) -> None:
         self.model_ = model
         self.progress = progress
+        self.connected_components = connected_components
         self._prepared: tuple[DataFrame, Candidates] | None = None
         self._done: list[Stage] = []
 
@@ -249,6 +261,7 @@ class FindMatchesModel:
         """
         primary_key = self.settings.primary_key
         check_table(df, primary_key=primary_key, reserved=(MATCH_ID, CONFIDENCE) if scores else (MATCH_ID,))
+        check_method(df.sparkSession, self.connected_components)
         stages = Stages("match", MATCH_STAGES, self.progress, df.sparkSession, self._done)
         candidates = self._block(df, stages)
         records, plan = candidates.blocked.records, choose_plan(candidates.blocked.index)
@@ -256,7 +269,8 @@ class FindMatchesModel:
             edges, pairs = score_edges(candidates, self.model_)
             amounts.rows_in, amounts.rows_out, amounts.bytes = pairs, len(edges), edges.nbytes
         with stages.run("cluster") as amounts:
-            clustering = self._cluster(records, edges)
+            clustered = self._cluster(df.sparkSession, records, edges)
+            clustering = clustered.clustering
             counted = _count_groups(clustering)
             amounts.rows_in, amounts.rows_out, amounts.bytes = len(edges), counted["groups"], clustering.labels.nbytes
         with stages.run("attach match ids") as amounts:
@@ -271,7 +285,8 @@ class FindMatchesModel:
             )
             counts |= links.counts
             explanations = explain_links(df.sparkSession, candidates.blocked, self.model_, links, edges)
-        return MatchResult(matches, counts, plan.to_dict(), stages.seconds, explanations, stages.mine)
+        told = plan.to_dict() | {"clustering": clustered.to_dict()}
+        return MatchResult(matches, counts, told, stages.seconds, explanations, stages.mine)
 
     def labeling_sets(self, df: DataFrame, *, rows: int = 100, seed: int | None = None) -> DataFrame:
         """Return about `rows` rows worth labelling: labeling_set_id, label (null), then the columns of `df` as strings.
@@ -320,15 +335,10 @@ class FindMatchesModel:
             _tell_index(amounts, index)
         return open_candidates(df.sparkSession, Blocked(records, index))
 
-    def _cluster(self, records: Records, edges: pa.Table) -> Clustering:
-        def score_pairs(lo: Rows, hi: Rows) -> npt.NDArray[np.float64]:
-            return self.model_.plain_probability(records, lo, hi)
-
-        lo, hi, probability = (edges.column(name).to_numpy() for name in ("lo", "hi", "probability"))
-        return cluster(
-            len(records), lo, hi, probability,
-            threshold=self.threshold_, score_pairs=score_pairs, constraints=self._constraints(records),
-        )  # fmt: skip
+    def _cluster(self, spark: SparkSession, records: Records, edges: pa.Table) -> Clustered:
+        scorer = PlainScorer(self.model_, records)
+        terms = Terms(self.threshold_, scorer, self._constraints(records))
+        return cluster_table(spark, len(records), edges, terms, method=self.connected_components)
 
     def _constraints(self, records: Records) -> Constraints:
         if self.model_.learned is None or not self.settings.enforce_provided_labels:

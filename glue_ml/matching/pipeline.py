@@ -31,6 +31,7 @@ Rows = npt.NDArray[np.int64]
 
 DRIVER_ROWS = 20_000  #: Up to so many rows the driver does the work itself.
 ROWS_PER_TASK = 5_000  #: Rows whose candidates one task lists; small enough to spread, large enough to amortise.
+LEAST_ROWS_PER_TASK = 500  #: Fewer are not worth a task, however many cores there are.
 PAIRS_PER_BATCH = 50_000  #: Pairs compared at once: the larger the batch, the fewer distinct values are compared twice.
 
 
@@ -214,6 +215,11 @@ class Shipped(Generic[T]):
         value: T = self._value if self._broadcast is None else self._broadcast.value
         return value
 
+    def release(self) -> None:
+        """Free the workers' copies; a task that still needs the value fetches it again."""
+        if self._broadcast is not None:
+            self._broadcast.unpersist()
+
 
 _PACKED = "part long, packed binary"
 
@@ -223,7 +229,7 @@ Reader = Callable[[Records, Iterable[bytes]], Iterator[PairBatch]]
 
 def list_bundles(spark: SparkSession, shipped: Shipped[Blocked], *, rows: int) -> DataFrame:
     """Return the candidate lists, all entries about a pair in one partition: part (long), packed (binary)."""
-    tasks = max(1, min(-(-rows // 500), max(parallelism(spark), -(-rows // ROWS_PER_TASK))))
+    tasks = max(1, min(-(-rows // LEAST_ROWS_PER_TASK), max(parallelism(spark), -(-rows // ROWS_PER_TASK))))
     names = name_partitions(spark, tasks)
     listed = spark.range(0, rows, 1, tasks).mapInArrow(_list_task(shipped, names), _PACKED)
     # partitioned by hand: the session's number of shuffle partitions is not ours to set

@@ -44,7 +44,7 @@ def load_or_train_model(spark: SparkSession, spec: JobSpec, df: DataFrame, progr
         uri = locate_model(spec, df.columns, version)
         if uri is not None:
             model.save(uri)
-    model.progress = progress
+    model.progress, model.connected_components = progress, spec.connected_components
     return model
 
 
@@ -69,6 +69,7 @@ def make_find_matches(spec: JobSpec, progress: Progress) -> FindMatches:
         semantic_encoder=spec.semantic_encoder,
         progress=progress,
         reuse_prepared=True,
+        connected_components=spec.connected_components,
     )
 
 

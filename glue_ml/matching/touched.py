@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from glue_ml.matching.blocking import BlockingIndex, rank_found
 from glue_ml.matching.candidate_lists import CandidateLists
-from glue_ml.matching.clustering import Constraints, cluster, label_components
+from glue_ml.matching.clustering import cluster, cluster_islands, label_components
 from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores
 from glue_ml.matching.touched_pairs import Judge, Scored, score_all, score_changed, select_lists
 
@@ -195,17 +195,10 @@ def _cluster_touched(
 
 def _cluster_rows(judge: Judge, edges: RowPairs, rows: Rows) -> tuple[Rows, Scores]:
     """Cluster whole islands by themselves; return names and confidence of the groups of `rows`."""
-    place = np.full(judge.index.rows, -1)
-    place[rows] = np.arange(len(rows))
-    inside = edges.select(place[edges.lo] >= 0)
-    own = [place[links][(place[links] >= 0).all(axis=1)] for links in _list_constraints(judge.constraints)]
-    groups = cluster(
-        len(rows), place[inside.lo], place[inside.hi], inside.probability,
-        threshold=judge.threshold, score_pairs=lambda lo, hi: judge.score_alone(rows[lo], rows[hi]),
-        constraints=Constraints(*own), options=judge.options,
+    chosen = np.zeros(judge.index.rows, dtype=bool)
+    chosen[rows] = True
+    groups = cluster_islands(
+        rows, edges.select(chosen[edges.lo]), threshold=judge.threshold, score_pairs=judge.score_alone,
+        constraints=judge.constraints, options=judge.options,
     )  # fmt: skip
-    return rows[groups.labels], groups.confidence
-
-
-def _list_constraints(constraints: Constraints) -> tuple[Rows, Rows]:
-    return constraints.must_link.reshape(-1, 2), constraints.cannot_link.reshape(-1, 2)
+    return groups.labels, groups.confidence

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from glue_ml.domain.labels import LabeledRow, labeled_pairs
 from glue_ml.errors import InputError, LabelError, NotFoundError, NotReadyError
-from glue_ml.matching import FindMatches, FindMatchesModel, pipeline
+from glue_ml.matching import FindMatches, FindMatchesModel, cluster_tasks, pipeline
 from tests.people import Person, f1_score, make_people
 
 SCHEMA = "id string, name string, street string, born string, phone string"
@@ -109,6 +109,14 @@ def expected(
     return matches, supervised.labeling_sets(df).collect()
 
 
+def spread(monkeypatch: pytest.MonkeyPatch, partitions: int, *, driver_rows: int) -> None:
+    """Let every step be done in so many tasks, where it is not the driver's."""
+    monkeypatch.setattr(pipeline, "DRIVER_ROWS", driver_rows)
+    monkeypatch.setattr(pipeline, "LEAST_ROWS_PER_TASK", 1)
+    for module in (pipeline, cluster_tasks):
+        monkeypatch.setattr(module, "parallelism", lambda _: partitions)
+
+
 @pytest.mark.parametrize(("partitions", "driver_rows"), [(1, 10_000), (16, 10_000), (1, 0), (3, 0), (16, 0)])
 def test_the_output_depends_neither_on_the_partitions_nor_on_the_plan(
     spark: SparkSession,
@@ -120,12 +128,35 @@ def test_the_output_depends_neither_on_the_partitions_nor_on_the_plan(
     partitions: int,
     driver_rows: int,
 ) -> None:
-    monkeypatch.setattr(pipeline, "DRIVER_ROWS", driver_rows)
+    spread(monkeypatch, partitions, driver_rows=driver_rows)
     df = to_df(spark, people[0], partitions=partitions)
     model = FindMatches(primary_key="id").fit(df, labels)
     assert model.evaluate() == supervised.evaluate()
     assert sorted(map(tuple, model.transform(df, scores=True).collect()), key=str) == expected[0]
     assert model.labeling_sets(df).collect() == expected[1]
+
+
+@pytest.mark.parametrize("driver_rows", [10_000, 0], ids=["driver", "shipped"])
+@pytest.mark.parametrize("partitions", [2, 8, 64])
+def test_a_run_on_many_partitions_gives_the_same_output_by_either_plan(
+    spark: SparkSession,
+    monkeypatch: pytest.MonkeyPatch,
+    people: tuple[list[Person], dict[str, int]],
+    supervised: FindMatchesModel,
+    expected: tuple[list[Any], list[Any]],
+    partitions: int,
+    driver_rows: int,
+) -> None:
+    spread(monkeypatch, partitions, driver_rows=driver_rows)
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
+    try:
+        model = FindMatchesModel(supervised.model_, connected_components="auto" if driver_rows else "contraction")
+        found = model.find_matches(to_df(spark, people[0], partitions=partitions), scores=True)
+        assert (found.plan["name"] == "driver") == bool(driver_rows)
+        assert sorted(map(tuple, found.matches.collect()), key=str) == expected[0]
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", str(before))
 
 
 def test_labelling_sets_are_small_unlabelled_and_never_repeat_a_row(

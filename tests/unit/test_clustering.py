@@ -15,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glue_ml.errors import InputError
-from glue_ml.matching.clustering import Clustering, ClusterOptions, Constraints, cluster, label_components
+from glue_ml.matching.clustering import (
+    Clustering,
+    ClusterOptions,
+    Constraints,
+    cluster,
+    cluster_islands,
+    label_components,
+)
+from glue_ml.matching.row_pairs import RowPairs
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -434,3 +442,57 @@ class TestLargeIslands:
         )
         assert found.labels.tolist() == np.repeat(np.arange(0, 400_000, 2), 2).tolist()
         assert found.islands == 100_000
+
+
+class TestIslandsByThemselves:
+    @given(
+        seed=st.integers(0, 2**32 - 1),
+        cap=st.sampled_from([4, 9, 500]),
+        must=st.lists(st.tuples(st.integers(0, 119), st.integers(0, 119)), max_size=6),
+        cannot=st.lists(st.tuples(st.integers(0, 119), st.integers(0, 119)), max_size=20),
+    )
+    @settings(deadline=None, max_examples=150)
+    def test_are_clustered_as_they_are_among_all_others(
+        self, seed: int, cap: int, must: list[tuple[int, int]], cannot: list[tuple[int, int]]
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        count = 120
+        upper = np.triu(rng.beta(0.7, 0.7, (count, count)), 1)
+        probability = upper + upper.T
+        lo = rng.integers(0, count - 3, 110)
+        lo, hi = np.unique(np.stack([lo, lo + rng.integers(1, 4, len(lo))]), axis=1)
+        constraints = Constraints(
+            links(*(p for p in must if p[0] != p[1])), links(*(p for p in cannot if p[0] != p[1]))
+        )
+        options = ClusterOptions(island_cap=cap, piece_cap=3, sample_pairs=3, batch_pairs=5)
+
+        def score_pairs(first: Rows, second: Rows) -> Scores:
+            return probability[first, second]
+
+        whole = cluster(
+            count, lo, hi, probability[lo, hi],
+            threshold=0.4, score_pairs=score_pairs, constraints=constraints, options=options,
+        )  # fmt: skip
+        ties = np.concatenate([np.stack([lo, hi], axis=1), constraints.must_link])
+        component = label_components(count, ties[:, 0], ties[:, 1])
+        # each alone, and all that fall into one of four tasks together
+        for tasks in (component, component % 4):
+            islands = cut_islands = 0
+            for task in np.unique(tasks):
+                rows, inside = np.flatnonzero(tasks == task), tasks[lo] == task
+                pairs = RowPairs(lo[inside], hi[inside], probability[lo[inside], hi[inside]])
+                found = cluster_islands(
+                    rows, pairs, threshold=0.4, score_pairs=score_pairs, constraints=constraints, options=options
+                )
+                assert found.labels.tolist() == whole.labels[rows].tolist()
+                assert found.confidence.tolist() == whole.confidence[rows].tolist()
+                islands, cut_islands = islands + found.islands, cut_islands + found.cut_islands
+            assert (islands, cut_islands) == (whole.islands, whole.cut_islands)
+
+    def test_without_rows_there_are_none(self) -> None:
+        nothing = np.zeros(0, dtype=np.int64)
+        found = cluster_islands(
+            nothing, RowPairs(nothing, nothing, np.zeros(0)), threshold=0.5, score_pairs=refuse_to_score,
+            constraints=Constraints(links((3, 4)), links((1, 2))),
+        )  # fmt: skip
+        assert (found.labels.tolist(), found.confidence.tolist(), found.islands) == ([], [], 0)

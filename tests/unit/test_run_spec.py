@@ -140,6 +140,14 @@ def test_a_run_is_told_where_its_links_are_explained() -> None:
     assert (plain.explanations_uri, plain.explained_links) == (None, 100)
 
 
+def test_a_run_is_told_how_components_are_found() -> None:
+    set_for_all = replace(SETTINGS, connected_components="contraction")
+    run = make_run(TaskType.FIND_MATCHES, {"arguments": {"--OutputPath": "o"}})
+    assert make_spec(run, TRANSFORM, settings=set_for_all).connected_components == "contraction"
+    assert spec_of_job(OutputPath="o").connected_components == "auto"
+    assert spec_of_job(OutputPath="o", ConnectedComponents="GraphFrames").connected_components == "graphframes"
+
+
 def test_an_incremental_run_is_told_the_matches_that_exist() -> None:
     spec = spec_of_job(OutputPath="o", ExistingMatchesPath="s3://b/before", ExistingMatchesFormat="csv")
     assert spec.existing_matches_uri == "s3://b/before"
@@ -154,6 +162,7 @@ def test_an_incremental_run_is_told_the_matches_that_exist() -> None:
         ({"OutputPath": ""}, "has no argument --OutputPath"),
         ({"OutputPath": "o", "OutputFormat": "orc"}, "--OutputFormat is 'orc'; use one of parquet, csv, json, delta"),
         ({"OutputPath": "o", "ComputeMatchConfidenceScores": "1"}, "Scores is '1'; use true or false"),
+        ({"OutputPath": "o", "ConnectedComponents": "x"}, "--ConnectedComponents is 'x'; use one of auto, driver,"),
         ({"OutputPath": "o", "ExplainedLinks": "0"}, "--ExplainedLinks is '0'; use a whole number from 1 to"),
         ({"OutputPath": "o", "ExplainedLinks": "\u0661"}, "--ExplainedLinks is .*; use a whole number from 1 to"),
         (

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from glue_ml.domain.capacity import LocalResources, SparkResources
 from glue_ml.launchers.launcher import Application
-from glue_ml.launchers.spark_options import render_local
+from glue_ml.launchers.spark_options import render_local, render_standalone
 
 APPLICATION = Application(
     "tsk-1-1", "glue-ml EVALUATION tsk-1; rm -rf /", "/jobs/evaluation.py", ("--run-directory", "file:///a b"),
@@ -38,3 +38,19 @@ def test_the_configuration_of_an_application_wins_over_that_of_local_mode() -> N
 def test_an_application_without_arguments_ends_with_its_script() -> None:
     told = render_local(replace(APPLICATION, arguments=(), conf={}), LocalResources(1, 256))
     assert told[-1] == "/jobs/evaluation.py"
+
+
+def test_a_standalone_cluster_is_told_the_cores_of_all_executors_as_it_counts_nothing_else() -> None:
+    resources = SparkResources(4, 2, 3_686, 4_506, 2, 1_024, 512)
+    sized = replace(APPLICATION, conf={"spark.executor.memory": "600m", "spark.a": "b c"})
+    assert render_standalone(sized, resources, master="spark://127.0.0.1:7077") == [
+        "--master", "spark://127.0.0.1:7077",
+        "--name", "glue-ml EVALUATION tsk-1; rm -rf /",
+        "--conf", "spark.a=b c",
+        "--conf", "spark.cores.max=8",
+        "--conf", "spark.driver.memory=1024m",
+        "--conf", "spark.executor.cores=2",
+        "--conf", "spark.executor.memory=600m",
+        "/jobs/evaluation.py",
+        "--run-directory", "file:///a b",
+    ]  # fmt: skip
