@@ -70,17 +70,17 @@ INDEX_US = 0.12  #: A word or letter group of a row, when the index is built.
 LIST_US = 70.0  #: A row's candidates: what does not depend on how common its words are.
 MULTIPLY_ADD_US = 0.004
 #: Of the sum of what comparing each column alone takes, what comparing them together does: words are compared once.
-TOGETHER = 0.68
-FIRST_LOOK_US = 3.1  #: A pair: the forest and the rivals.
+TOGETHER = 0.45
+FIRST_LOOK_US = 2.7  #: A pair: the forest and the rivals.
 SECOND_LOOK_US = 8.5
 CLUSTER_US = 1.0  #: A row, on the driver.
 
 # -- Spark -------------------------------------------------------------------------------------------------------------
-SHUFFLE_BYTES_PER_PAIR = 39.0  #: Written by the tasks that list candidates; 100,000 persons, Spark 4.1, lz4.
-#: CPU of a run on Spark for each CPU second of the kernels: Arrow, Python workers, shuffle, garbage collection. So that
-#: START_SECONDS, the driver and this come to the 86 CPU seconds of a run over 100,000 persons on `local[2]`.
-SPARK_FACTOR = 2.0
+SHUFFLE_BYTES_PER_PAIR = 26.0  #: Written by the tasks that list candidates; 100,000 and 1 M persons, Spark 4.1.
+#: CPU of a run on Spark for each CPU second of the kernels: Arrow, Python workers, shuffle, garbage collection. With it
+#: and START_SECONDS the model comes within 6 % of the 52 and 413 CPU seconds of 100,000 and 1 M persons on `local[2]`.
+SPARK_FACTOR = 1.6
 SKEW = 1.3  #: The slowest task over the median one: 1.2 where pairs are scored, up to 3 where candidates are listed.
-START_SECONDS = 25.0  #: Spark's start, the labels, the model and the end.
+START_SECONDS = 14.0  #: Spark's start, the labels, the model and the end.
 READ_US = 15.0  #: A row, read and sent to the driver; grows with its bytes.
 WRITE_US = 30.0  #: A row, joined with its match id and written.
