@@ -38,26 +38,35 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where a run takes place and what it may take: bytes of memory in all, seconds, and heap of the driver in MB."""
+    """Where a run takes place and what it may take: bytes of memory in all, seconds, and heap of the driver in MB.
+
+    `accuracy_cost` is the AccuracyCostTradeoff of its transform.
+    """
 
     work: Path
     master: str
     seconds: float
     memory: int
     heap_mb: int
+    accuracy_cost: float | None = None
 
 
 def prepare(rows: int, bounds: Bounds) -> tuple[Table, Path]:
     """Return the table and the folder of its labels and model, both made if they are not there."""
     table = make_table(rows, bounds.work)
-    folder = bounds.work / f"model-{rows}"
+    folder = bounds.work / ("-".join(["model", str(rows), *_name_cost(bounds)]))
     if not (folder / "models").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         module = "tests.benchmarks.scaling.training"
         command = [sys.executable, "-m", module, str(rows), str(bounds.work), str(folder), bounds.master]
+        command += _name_cost(bounds)
         _run(command, folder / "training.log", bounds)
     return table, folder
+
+
+def _name_cost(bounds: Bounds) -> list[str]:
+    return [] if bounds.accuracy_cost is None else [str(bounds.accuracy_cost)]
 
 
 def run_glue_ml(table: Table, model: Path, bounds: Bounds, conf: Sequence[str] = ()) -> dict[str, Any]:
@@ -65,7 +74,7 @@ def run_glue_ml(table: Table, model: Path, bounds: Bounds, conf: Sequence[str] =
     run = bounds.work / f"run-{table.rows}"
     shutil.rmtree(run, ignore_errors=True)
     (run / "events").mkdir(parents=True)
-    spec = describe_run(table, model, run / "output")
+    spec = describe_run(table, model, run / "output", accuracy_cost=bounds.accuracy_cost)
     (run / "spec.json").write_text(spec.to_json(), encoding="utf-8")
     ended = _run(submit_command(run, bounds, conf), run / "spark.log", bounds)
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
@@ -162,7 +171,7 @@ def compare(mine: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float]:
 def measure(rows: int, bounds: Bounds, *, peer: Path | None, conf: Sequence[str]) -> dict[str, Any]:
     """Measure a number of rows; `peer` is the interpreter of Splink's environment."""
     table, model = prepare(rows, bounds)
-    figures: dict[str, Any] = {"rows": rows, "master": bounds.master}
+    figures: dict[str, Any] = {"rows": rows, "master": bounds.master, "accuracy_cost": bounds.accuracy_cost}
     figures["glue_ml"] = run_glue_ml(table, model, bounds, conf)
     if peer is not None:
         figures["splink"] = run_splink(table, peer, bounds)
@@ -179,13 +188,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=3600, help="the most that one run may take")
     parser.add_argument("--memory", type=float, default=16, help="GB that one run may take, all its processes together")
     parser.add_argument("--heap-mb", type=int, default=4096, help="heap of the driver, which is the executor too")
+    parser.add_argument("--accuracy-cost", type=float, help="AccuracyCostTradeoff, 0 to 1")
     parser.add_argument("--conf", action="append", default=[], help="a Spark setting, name=value")
     parser.add_argument("--peers", nargs="*", default=[], choices=["splink"])
     parser.add_argument("--environments", type=Path, default=default_folder())
     parser.add_argument("--json", type=Path, help="where the figures go")
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
-    bounds = Bounds(given.work.resolve(), given.master, given.seconds, int(given.memory * 2**30), given.heap_mb)
+    bounds = Bounds(
+        given.work.resolve(), given.master, given.seconds, int(given.memory * 2**30), given.heap_mb, given.accuracy_cost
+    )
     peer = make_environment("splink", given.environments) if given.peers else None
     measured = []
     for rows in given.rows:

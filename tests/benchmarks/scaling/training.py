@@ -27,7 +27,7 @@ LABELLED_ROWS = 500
 ASKED_AT_ONCE = 100
 
 
-def describe_run(table: Table, folder: Path, output: Path) -> JobSpec:
+def describe_run(table: Table, folder: Path, output: Path, *, accuracy_cost: float | None = None) -> JobSpec:
     """Return the spec of a FIND_MATCHES run over the table, with the labels and the models below `folder`."""
     return JobSpec(
         TaskType.FIND_MATCHES,
@@ -37,6 +37,7 @@ def describe_run(table: Table, folder: Path, output: Path) -> JobSpec:
         labels_uri=str(folder / "labels"),
         models_uri=str(folder / "models"),
         output_uri=str(output),
+        accuracy_cost_tradeoff=accuracy_cost,
     )
 
 
@@ -44,11 +45,11 @@ def _quiet(*_: object) -> None:
     """Tell nobody how far the training is."""
 
 
-def train(table: Table, folder: Path, *, master: str) -> dict[str, float]:
+def train(table: Table, folder: Path, *, master: str, accuracy_cost: float | None = None) -> dict[str, float]:
     """Label rows of the sample, train on it, and leave labels and model below `folder`; return what it took."""
     started = time.monotonic()
     spark = open_session("glue-ml scale: training", master=master)
-    spec = describe_run(table, folder, folder / "none")
+    spec = describe_run(table, folder, folder / "none", accuracy_cost=accuracy_cost)
     spec = replace(spec, tables=(TableSpec(path=str(table.sample), format="parquet"),))
     df, entity = read_input(spark, spec), read_entities(table)
     model, labels = make_find_matches(spec, _quiet).fit(df), list[LabeledRow]()
@@ -71,4 +72,5 @@ def _ask(model: FindMatchesModel, df: DataFrame, entity: dict[str, str], rows: i
 
 
 if __name__ == "__main__":
-    train(make_table(int(sys.argv[1]), Path(sys.argv[2])), Path(sys.argv[3]), master=sys.argv[4])
+    cost = float(sys.argv[5]) if len(sys.argv) > 5 else None
+    train(make_table(int(sys.argv[1]), Path(sys.argv[2])), Path(sys.argv[3]), master=sys.argv[4], accuracy_cost=cost)
