@@ -234,7 +234,9 @@ def watch(idle: str, waiting: client.Run) -> Iterator[Callable[..., subprocess.P
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        code = "from glue_ml.cli import main; main()"
+        # where a shell started these tests in the background, they and what they start are deaf to Ctrl-C
+        hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        code = f"{hear}; from glue_ml.cli import main; main()"
         process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments, "--endpoint-url", idle],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
