@@ -272,15 +272,10 @@ def fit_calibration(score: Scores, is_match: Flags, weight: Scores | None = None
 
 
 def smooth_targets(is_match: Flags, weight: Scores | None = None) -> Scores:
-    """Return what to fit a logistic regression to instead of 1 and 0: what few labels allow to claim (Platt 1999).
-
-    Platt lets each class claim what its own number allows. Where ten matches stand beside a hundred others the middle,
-    at which a pair is as likely a match as not, would then lie next to the matches; so both claim what the fewer allow.
-    """
+    """Return what to fit a logistic regression to instead of 1 and 0: what few labels allow to claim (Platt 1999)."""
     weights = np.ones(len(is_match)) if weight is None else weight
     matches, others = float(weights[is_match].sum()), float(weights[~is_match].sum())
-    fewer = min(matches, others)
-    return np.where(is_match, (fewer + 1.0) / (fewer + 2.0), 1.0 / (fewer + 2.0))
+    return np.where(is_match, (matches + 1.0) / (matches + 2.0), 1.0 / (others + 2.0))
 
 
 def score_log_odds(score: Scores) -> Scores:
