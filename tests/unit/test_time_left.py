@@ -35,7 +35,7 @@ def test_a_stage_without_a_share_tells_nothing() -> None:
 
 
 @given(
-    st.lists(st.floats(0.0, 100.0), min_size=1, max_size=12),
+    st.lists(st.just(0.0) | st.floats(0.001, 100.0), min_size=1, max_size=12),
     st.lists(st.floats(0.0, 1e6), max_size=12),
     st.floats(0.0, 1e6),
 )
