@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -15,7 +14,28 @@ from glue_ml.console import BAR_WIDTH, open_console
 from glue_ml.domain.time_left import StageClock, describe_seconds
 
 
-class StageBar:
+class _Bar:
+    """What is drawn while the context is open."""
+
+    def __init__(self, estimate: Callable[[], float | None]) -> None:
+        self._console = open_console(stderr=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(BAR_WIDTH), TimeElapsedColumn())
+        self._bar = Progress(
+            *columns, _TimeLeftColumn(estimate),
+            console=self._console, transient=True, disable=not self._console.is_terminal,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class StageBar(_Bar):
     """A progress bar on standard error over steps that are known beforehand; a plain line per step without a terminal.
 
     `begin` starts the next step, `tell` moves within it and has the shape of the engine's progress callback. Steps that
@@ -29,18 +49,8 @@ class StageBar:
         self._clock = StageClock([share for stages in shares for share in stages])
         self._begun = 0
         self._started = time.monotonic()
-        self._console = open_console(stderr=True)
-        self._bar = _draw_bar(self._console, self._estimate)
+        super().__init__(self._estimate)
         self._task = self._bar.add_task("", total=len(steps))
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def begin(self) -> None:
         """Start the next step."""
@@ -68,7 +78,7 @@ class StageBar:
         return self._clock.seconds_left(now=time.monotonic())
 
 
-class RunBar:
+class RunBar(_Bar):
     """The progress of a run elsewhere on standard error: a bar, or without a terminal a line for each change.
 
     `tell` takes the run's status and, if that is known, its stage, how many of its stages are done, and the seconds
@@ -80,18 +90,8 @@ class RunBar:
         self._told: tuple[str, str | None] | None = None
         self._left: float | None = None
         self._left_on = 0.0
-        self._console = open_console(stderr=True)
-        self._bar = _draw_bar(self._console, self._estimate)
+        super().__init__(self._estimate)
         self._task = self._bar.add_task(name, total=None)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def tell(
         self, status: str, stage: str | None = None, done: int = 0, total: int = 0, seconds_left: float | None = None
@@ -125,10 +125,3 @@ class _TimeLeftColumn(ProgressColumn):
 
 def _tell_left(seconds: float | None) -> str:
     return "" if seconds is None else f"{describe_seconds(seconds)} left"
-
-
-def _draw_bar(console: Console, estimate: Callable[[], float | None]) -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(BAR_WIDTH), TimeElapsedColumn())
-    return Progress(
-        *columns, _TimeLeftColumn(estimate), console=console, transient=True, disable=not console.is_terminal
-    )

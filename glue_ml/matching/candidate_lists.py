@@ -72,8 +72,8 @@ def look_up_context(lists: CandidateLists, left: Rows, right: Rows) -> npt.NDArr
     The context says how a pair compares with the other candidates of either record; a pair in neither list gets
     score 0, rank UNLISTED_RANK and ratio 0.
     """
-    sides = [_find(lists, a, b) for a, b in ((left, right), (right, left))]
-    place, listed = np.stack([s[0] for s in sides]), np.stack([s[1] for s in sides])
+    place, listed = _find(lists, np.concatenate([left, right]), np.concatenate([right, left]))
+    place, listed = place.reshape(2, -1), listed.reshape(2, -1)
     # where nothing is listed there is no entry to read
     score, rank, ratio, views = (
         entries[place] if len(entries) else np.zeros(place.shape, dtype=entries.dtype)

@@ -109,16 +109,17 @@ def measure_column_importances(
         members = np.flatnonzero([name.column == column for name in names])
         shuffled = features.copy()
         shuffled[:, members] = features[rng.permutation(len(features))][:, members]
-        losses.append(max(0.0, base - area_under_precision_recall(is_match, _vote_held(shuffled, folds))))
+        losses.append(max(0.0, base - area_under_precision_recall(is_match, vote_held(shuffled, folds))))
     total = sum(losses)
     shares = [(column, loss / total if total > 0 else 0.0) for column, loss in zip(columns, losses, strict=True)]
     return tuple(sorted(shares, key=lambda share: (-share[1], share[0])))
 
 
-def _vote_held(features: Feature, folds: FoldForests) -> Scores:
+def vote_held(features: Feature, folds: FoldForests, *, trees: int = FOLD_TREES) -> Scores:
+    """Return the votes on labelled pairs of these features, by the first `trees` of the forest grown without each."""
     votes = folds.votes.copy()
     for number, forest in enumerate(folds.forests):
         held = folds.fold == number
         if forest is not None and held.any():
-            votes[held] = forest.score(features[held])
+            votes[held] = forest.take(trees).score(features[held])
     return votes

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from glue_ml.matching.comparison import Feature
 from glue_ml.matching.evaluation import area_under_precision_recall
 from glue_ml.matching.forest import grow_forest
-from glue_ml.matching.learning import FoldForests
+from glue_ml.matching.learning import FoldForests, vote_held
 
 Scores = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -82,7 +82,7 @@ def measure_curve(
     """
     groups = _number_groups(sets)
     rng = np.random.default_rng(seed)
-    whole = _score_whole(features, folds)
+    whole = vote_held(features, folds, trees=CURVE_TREES)
     halves = [_score_half(features, is_match, groups, folds, rng) for _ in range(DRAWS)]
     if not 0 < is_match[judged].sum() < judged.sum():
         judged = np.ones(len(is_match), dtype=bool)
@@ -112,15 +112,6 @@ def _number_groups(sets: Sequence[str]) -> Groups:
     """Return what is drawn together: the pairs of a set, or single pairs where there are too few sets."""
     names, number = np.unique(np.asarray(sets), return_inverse=True)
     return np.arange(len(number)) if len(names) < MIN_SETS else np.asarray(number, dtype=np.int64)
-
-
-def _score_whole(features: Feature, folds: FoldForests) -> Scores:
-    score = folds.votes.copy()
-    for number, forest in enumerate(folds.forests):
-        held = folds.fold == number
-        if forest is not None and held.any():
-            score[held] = forest.take(CURVE_TREES).score(features[held])
-    return score
 
 
 def _score_half(
