@@ -127,13 +127,11 @@ def estimate_quality(
     """
     rng = np.random.default_rng(seed)
     names = sorted({*sample.sets, *unproposed.sets})
-    cells = _tabulate(sample, names)
     drawn = rng.multinomial(len(names), np.full(len(names), 1.0 / max(len(names), 1)), size=resamples).astype(float)
     weight = np.vstack([np.ones(len(names)), drawn]) if names else np.ones((1 + resamples, 0))
     expected = _expect(sample)
     prior = np.vstack([expected, _draw_priors(expected, resamples, rng)])
-    meaning = _fit(cells, weight @ cells.counts, prior)
-    probability = expit(meaning[:, :1] + meaning[:, 1:] * score_log_odds(population.score))
+    probability = _tell(sample, names, population, weight, prior)
     listed, found = resample_coverage(unproposed, names, weight)
     decided = calibration.apply(population.score)
     at_threshold = _measure(probability, population.pairs, decided >= threshold, listed, found, rng)
@@ -150,6 +148,24 @@ def estimate_quality(
         recall_interval=_interval(at_threshold[1]),
         f1_interval=_interval(best_f1),
     )
+
+
+def estimate_best_f1(sample: Sample, population: Population, unproposed: Unproposed) -> float:
+    """Return the largest F1 over all thresholds that is expected of the whole table; see `estimate_quality`."""
+    names = sorted({*sample.sets, *unproposed.sets})
+    weight = np.ones((1, len(names)))
+    probability = _tell(sample, names, population, weight, _expect(sample)[None, :])
+    listed, found = resample_coverage(unproposed, names, weight)
+    accepted = population.score >= _choose_best(probability[0], population, listed[0], found[0])
+    # nothing is drawn for the estimate itself
+    return float(_measure(probability, population.pairs, accepted, listed, found, np.random.default_rng(0))[2][0])
+
+
+def _tell(sample: Sample, names: Sequence[str], population: Population, weight: Scores, prior: Scores) -> Scores:
+    """Return what probability each score of the population stands for (fits x scores); `weight`: fits x sets."""
+    cells = _tabulate(sample, names)
+    meaning = _fit(cells, weight @ cells.counts, prior)
+    return np.asarray(expit(meaning[:, :1] + meaning[:, 1:] * score_log_odds(population.score)), dtype=np.float64)
 
 
 def _expect(sample: Sample) -> Scores:

@@ -20,6 +20,8 @@ PROBABILITY_MARGIN = 1e-9  #: So far from 0 and 1 stays a calibrated probability
 SLOPES = (0.1, 10.0)  #: Above 0 keeps the order of the scores; bounded, because separable labels ask for infinity.
 INTERCEPTS = (-20.0, 20.0)
 INTERVALS = ("precision_interval", "recall_interval", "f1_interval")
+LEAST_BALANCE = 0.2  #: A table whose best F1 is lower yet is not matched more loosely.
+THRESHOLDS = (0.01, 0.99)  #: Labels cannot tell probabilities outside apart any more.
 
 
 class PrecisionRecallCurve(NamedTuple):
@@ -135,6 +137,28 @@ class HeldOut:
 
     def __len__(self) -> int:
         return len(self.is_match)
+
+
+def balance(f1: float) -> float:
+    """Return the probability from which calling a pair a match raises F1, where the largest F1 is `f1`: half of it.
+
+    Lipton, Elkan and Naryanaswamy, "Optimal thresholding of classifiers to maximize F1 measure" (ECML 2014).
+
+    >>> balance(0.9)
+    0.45
+    """
+    return max(f1 / 2.0, LEAST_BALANCE)
+
+
+def choose_threshold(tradeoff: float | None, middle: float = 0.5) -> float:
+    """Return the probability from which a pair is a match, given PrecisionRecallTradeoff (None works as 0.5).
+
+    `middle` is that of a tradeoff of 0.5. With calibrated probabilities and a middle of 0.5 the threshold t is the
+    cheapest where a false match costs t and a missed one 1 - t.
+    """
+    if tradeoff is None or tradeoff == 0.5:
+        return middle
+    return float(np.clip(expit(logit(tradeoff) + logit(middle)), *THRESHOLDS))
 
 
 def evaluate_scores(

@@ -20,7 +20,7 @@ from glue_ml.domain.labels import LabeledRow
 from glue_ml.errors import InputError, NotFoundError
 from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.comparison import RECORD, Feature, FeatureName, compare, name_features
-from glue_ml.matching.evaluation import Calibration, Evaluation, HeldOut
+from glue_ml.matching.evaluation import Calibration, Evaluation, HeldOut, choose_threshold
 from glue_ml.matching.forest import Forest
 from glue_ml.matching.key_rules import KeyRule
 from glue_ml.matching.learning import Scorer
@@ -71,7 +71,7 @@ class Learned:
     `held_out` are the pairs behind the evaluation, `expected_gain` is what more labels would bring; models that were
     saved before they were kept have none.
     Probabilities are those of pairs like the labelled ones, the hardest; `told` turns them into those of all candidate
-    pairs.
+    pairs. `middle` is the threshold of a tradeoff of 0.5, see `evaluation.balance`.
     """
 
     context: Scorer
@@ -84,6 +84,7 @@ class Learned:
     held_out: HeldOut | None = None
     expected_gain: ExpectedGain | None = None
     told: Calibration = field(default_factory=Calibration)
+    middle: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,12 @@ class MatchModel:
 
     @property
     def threshold(self) -> float:
-        """The probability above which a pair is a match.
+        """The probability from which a pair is a match: the larger the tradeoff, the fewer pairs are.
 
-        With calibrated probabilities, a false match costing t and a missed one 1 - t make t the cheapest threshold;
-        the ends of the scale stop where labels cannot tell probabilities apart any more.
+        Without labels the tradeoff itself. Where labels tell how large F1 can become, a tradeoff of 0.5 aims at that.
         """
-        tradeoff = self.settings.precision_recall_tradeoff
-        return float(np.clip(0.5 if tradeoff is None else tradeoff, 0.01, 0.99))
+        middle = 0.5 if self.learned is None else self.learned.middle
+        return choose_threshold(self.settings.precision_recall_tradeoff, middle)
 
     def measure(self, compared: Feature, context: Feature) -> Feature:
         """Return all features of the pairs: `compared` (see `compare`), the unsupervised log-odds, and `context`."""
@@ -221,6 +221,7 @@ def save_model(model: MatchModel, uri: str) -> None:
             "evaluation": learned.evaluation.to_dict(),
             "expected_gain": None if learned.expected_gain is None else learned.expected_gain.to_dict(),
             "told": learned.told.to_dict(),
+            "middle": learned.middle,
             **{name: _describe_scorer(getattr(learned, name)) for name in _SCORERS},
         }
         for name in _SCORERS:
@@ -266,6 +267,7 @@ def _load_learned(uri: str, members: dict[str, Any]) -> Learned:
         _load_held_out(storage.join(uri, "held_out.parquet")),
         None if members.get("expected_gain") is None else ExpectedGain.from_dict(members["expected_gain"]),
         Calibration.from_dict(members["told"]) if "told" in members else Calibration(),
+        float(members.get("middle", 0.5)),
     )
 
 

@@ -21,15 +21,16 @@ from glue_ml.matching.comparison import Feature
 from glue_ml.matching.estimation import (
     Population,
     Sample,
+    estimate_best_f1,
     estimate_quality,
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import (
-    Calibration,
     Evaluation,
     HeldOut,
-    Quality,
     area_under_precision_recall,
+    balance,
+    choose_threshold,
     evaluate_scores,
     fit_calibration,
 )
@@ -126,7 +127,10 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     kept = choose_taught(whole, seed=seed)
     trained = train(model, candidates, whole.select(kept))
     probability = judge_held_out(trained, whole, kept)
-    evaluation = evaluate(model, candidates, trained, whole, probability)
+    population = count_population(model, candidates, trained)
+    middle = find_middle(trained, whole, probability, population)
+    threshold = choose_threshold(model.settings.precision_recall_tradeoff, middle)
+    evaluation = evaluate(model, trained, whole, probability, population, threshold=threshold)
     return Learned(
         trained.context.scorer,
         trained.second.scorer,
@@ -138,6 +142,7 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
         hold_out(records, pairs, probability),
         foresee_gain(trained, evaluation, labelled=len(labels), seed=seed),
         trained.decisive.scorer.calibration.translate(fit_population_calibration(sample_lesson(trained))),
+        middle,
     )
 
 
@@ -165,28 +170,38 @@ def judge_held_out(trained: Trained, whole: Lesson, kept: Flags) -> Scores:
     return probability
 
 
+def count_population(model: MatchModel, candidates: Candidates, trained: Trained) -> Population:
+    """Count all candidate pairs by the score that decides."""
+    seen = trained.seen if trained.prefers_context else None
+    return count_scores(candidates, model, trained.decisive.scorer, pairs=trained.proposed, seen=seen)
+
+
+def find_middle(trained: Trained, whole: Lesson, probability: Scores, population: Population) -> float:
+    """Return the threshold that is expected to make F1 largest over all pairs of the table; 0.5 without any."""
+    if not population.pairs.any():
+        return 0.5
+    unproposed = sort_out_unproposed(whole, probability, threshold=0.5)
+    return balance(estimate_best_f1(sample_lesson(trained), population, unproposed))
+
+
 def evaluate(
-    model: MatchModel, candidates: Candidates, trained: Trained, whole: Lesson, probability: Scores
+    model: MatchModel, trained: Trained, whole: Lesson, probability: Scores, population: Population, *, threshold: float
 ) -> Evaluation:
     """Measure the labelled pairs, of these out-of-fold probabilities, and estimate the quality of the whole table."""
-    decisive, (features, folds) = trained.decisive, trained.explained
-    importances = measure_column_importances(
-        features,
-        model.features[: features.shape[1]],
-        trained.lesson.pairs.is_match,
-        folds,
-        seed=model.settings.seed,
-    )
-    seen = trained.seen if trained.prefers_context else None
-    population = count_scores(candidates, model, decisive.scorer, pairs=trained.proposed, seen=seen)
-    unproposed = sort_out_unproposed(whole, probability, threshold=model.threshold)
+    features, folds = trained.explained
+    names, seed = model.features[: features.shape[1]], model.settings.seed
+    unproposed = sort_out_unproposed(whole, probability, threshold=threshold)
+    quality = None
+    if population.pairs.any():
+        sample, calibration = sample_lesson(trained), trained.decisive.scorer.calibration
+        quality = estimate_quality(sample, population, unproposed, calibration, threshold=threshold, seed=seed)
     return evaluate_scores(
         whole.pairs.is_match,
         probability,
-        threshold=model.threshold,
-        column_importances=importances,
+        threshold=threshold,
+        column_importances=measure_column_importances(features, names, trained.lesson.pairs.is_match, folds, seed=seed),
         candidate_recall=estimate_coverage(unproposed),
-        quality=estimate_table(model, sample_lesson(trained), decisive.scorer.calibration, population, unproposed),
+        quality=quality,
     )
 
 
@@ -207,16 +222,6 @@ def sample_lesson(trained: Trained) -> Sample:
     lesson = trained.lesson
     sample = Sample(trained.decisive.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets)
     return sample.select(choose_calibrated(lesson.pairs.is_match, lesson.listed))
-
-
-def estimate_table(
-    model: MatchModel, sample: Sample, calibration: Calibration, population: Population, unproposed: Unproposed
-) -> Quality | None:
-    """Estimate the quality on all pairs of the table; None where there is no candidate pair."""
-    if not population.pairs.any():
-        return None
-    threshold, seed = model.threshold, model.settings.seed
-    return estimate_quality(sample, population, unproposed, calibration, threshold=threshold, seed=seed)
 
 
 def sort_out_unproposed(lesson: Lesson, probability: Scores, *, threshold: float) -> Unproposed:

@@ -240,6 +240,7 @@ def test_a_saved_model_scores_the_same_in_a_fresh_process(
     assert loaded.expected_gain_ == supervised.expected_gain_ is not None
     assert groups_of(loaded.transform(df)) == here
     assert loaded.evaluate() == supervised.evaluate()
+    assert loaded.threshold_ == supervised.threshold_ == supervised.evaluate().threshold < 0.5
     (tmp_path / "people.json").write_text(json.dumps(people[0]))
     script = (  # the partitions and cores differ as well
         "import json, sys\n"

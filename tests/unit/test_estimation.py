@@ -14,6 +14,7 @@ from glue_ml.matching.estimation import (
     PRIOR,
     Population,
     Sample,
+    estimate_best_f1,
     estimate_quality,
     fit_population_calibration,
 )
@@ -144,6 +145,7 @@ class TestEstimate:
         ]
         at_threshold = [2 * each.precision * each.recall / (each.precision + each.recall) for each in told]
         assert all(each.f1 >= max(at_threshold) - 0.005 for each in told)
+        assert estimate_best_f1(sample, population, NOTHING) == pytest.approx(told[1].f1, abs=0.005)
         assert told[0].recall > told[1].recall > told[2].recall
         assert told[0].precision < told[1].precision < told[2].precision
 

@@ -15,13 +15,17 @@ from sklearn import metrics
 
 from glue_ml.errors import InputError
 from glue_ml.matching.evaluation import (
+    LEAST_BALANCE,
     PROBABILITY_MARGIN,
     SLOPES,
+    THRESHOLDS,
     Calibration,
     Confusion,
     Evaluation,
     Quality,
     area_under_precision_recall,
+    balance,
+    choose_threshold,
     confusion,
     evaluate_scores,
     fit_calibration,
@@ -139,6 +143,33 @@ class TestConfusion:
         assert counts == Confusion(true_positives, false_positives, true_negatives, false_negatives)
         assert counts.recall == pytest.approx(metrics.recall_score(is_match, score >= threshold))
         assert counts.precision == pytest.approx(metrics.precision_score(is_match, score >= threshold, zero_division=0))
+
+
+class TestThreshold:
+    @given(seeds, st.floats(-3.0, 3.0))
+    @quick
+    def test_half_of_the_best_f1_is_where_it_is_largest(self, seed: int, middle: float) -> None:
+        # many pairs whose probabilities are true: what is expected of a threshold is what comes
+        log_odds = np.random.default_rng(seed).normal(middle, 3.0, size=5_000)
+        probability = np.sort(1.0 / (1.0 + np.exp(-log_odds)))[::-1]
+        f1 = 2.0 * np.cumsum(probability) / (np.arange(1, 5_001) + probability.sum())
+        at_balance = f1[(probability >= balance(f1.max())).sum() - 1]
+        assert at_balance == pytest.approx(f1.max(), abs=1e-6)
+
+    def test_a_table_that_cannot_be_matched_well_is_not_matched_at_random(self) -> None:
+        assert balance(0.05) == balance(0.0) == LEAST_BALANCE
+
+    def test_the_tradeoff_is_the_threshold_where_nothing_else_is_known(self) -> None:
+        assert choose_threshold(None) == choose_threshold(0.5) == 0.5
+        assert choose_threshold(0.8) == pytest.approx(0.8)
+        assert (choose_threshold(0.0), choose_threshold(1.0)) == THRESHOLDS
+
+    @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(LEAST_BALANCE, 0.5))
+    @quick
+    def test_more_precision_is_never_a_lower_threshold(self, one: float, other: float, middle: float) -> None:
+        low, high = (choose_threshold(tradeoff, middle) for tradeoff in sorted((one, other)))
+        assert low <= high
+        assert choose_threshold(None, middle) == choose_threshold(0.5, middle) == middle
 
 
 QUALITY = Quality(0.95, 0.97, 0.8, 0.9, (0.95, 1.0), (0.7, 0.85), (0.82, 0.93))
