@@ -123,7 +123,6 @@ MEASURES: dict[Kernel, tuple[str, ...]] = {
 OVERLAPS = ("cosine", "containment", "rarest_shared", "rarest_unshared", "rarest_unshared_of_both")
 WORDED = frozenset({ColumnKind.NAME, ColumnKind.TEXT, ColumnKind.LONG_TEXT})  #: Kinds whose words overlap in part.
 CODES = ("shared_codes", "rarest_shared_code", "unshared_codes", "unshared_codes_of_both")
-COUNTS = ("equal_columns", "compared_columns")
 MEANING = "meaning"  #: Cosine of the vectors of two values (semantic.py).
 
 
@@ -140,7 +139,7 @@ def name_features(profiles: Sequence[ColumnProfile], semantic: Sequence[str] = (
             *(OVERLAPS if profile.kind in WORDED else ()),
         )
     ]
-    whole = (FeatureName(RECORD, measure) for measure in (*OVERLAPS, *CODES, *COUNTS))
+    whole = (FeatureName(RECORD, measure) for measure in (*OVERLAPS, *CODES))
     return (*names, *whole, *(FeatureName(name, MEANING) for name in semantic))
 
 
@@ -152,12 +151,9 @@ def compare(records: Records, left: Rows, right: Rows) -> Feature:
     ]
     whole = _compare_words(records.weighted_words, left, right)
     codes = _compare_codes(records.weighted_codes, left, right)
-    equal = np.sum([b[:, 0] == 1 for b in blocks if b.shape[1]], axis=0) if blocks else np.zeros(len(left))
-    known = np.sum([b[:, 0] >= 0 for b in blocks if b.shape[1]], axis=0) if blocks else np.zeros(len(left))
-    counts = np.broadcast_to(np.stack([equal, known], axis=-1), (len(left), 2)).astype(np.float32)
     # at the end, so that what counts on the places of the others need not know which columns are read
     meaning = [_compare_meaning(column, left, right) for column in records.columns if column.vectors is not None]
-    return np.hstack([*blocks, whole, codes, counts, *meaning]).astype(np.float32)
+    return np.hstack([*blocks, whole, codes, *meaning]).astype(np.float32)
 
 
 def _compare_meaning(column: Column, left: Rows, right: Rows) -> Feature:

@@ -36,7 +36,7 @@ Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 
 WITHIN_SOURCE = -0.85  #: Log-odds, from the threshold, of a pair within a source; 0.3 where the threshold is 0.5.
-FORMAT = 2  #: Raised when an older reader would misread a saved model.
+FORMAT = 3  #: Raised when an older reader would misread a saved model.
 _SCORERS = ("context", "second", "plain")
 _UNSUPERVISED_FEATURE = "fellegi_sunter"
 
@@ -241,7 +241,9 @@ def load_model(uri: str) -> MatchModel:
     try:
         described = json.loads(storage.read_bytes(path))
         if described["format"] != FORMAT:
-            raise InputError(f"the model at {uri} has format {described['format']}; this version reads {FORMAT}")
+            raise InputError(
+                f"the model at {uri} has format {described['format']}, this version reads {FORMAT}: train it again"
+            )
         return MatchModel(
             Settings(**described["settings"]),
             tuple(ColumnProfile.from_dict(p) for p in described["profiles"]),

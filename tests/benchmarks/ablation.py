@@ -36,7 +36,7 @@ from glue_ml.domain.labels import LabeledRow
 from glue_ml.matching import FindMatches, blocking, find_matches, labeling, learning, training
 from glue_ml.matching.blocking import BlockingIndex
 from glue_ml.matching.candidate_lists import CONTEXT
-from glue_ml.matching.comparison import CODES, COUNTS, MEANING, OVERLAPS, RECORD, FeatureName
+from glue_ml.matching.comparison import CODES, MEANING, OVERLAPS, RECORD, FeatureName
 from glue_ml.matching.forest import Forest, grow_forest
 from glue_ml.matching.labeling import PairPool
 from glue_ml.matching.pipeline import DriverCandidates
@@ -57,7 +57,6 @@ GROUPS: Mapping[str, Callable[[FeatureName], bool]] = {
     "meaning": lambda name: name.measure == MEANING,
     "overlaps of words": lambda name: name.measure in OVERLAPS,
     "codes": lambda name: name.column == RECORD and name.measure in CODES,
-    "counts of columns": lambda name: name.column == RECORD and name.measure in COUNTS,
     "fellegi-sunter": lambda name: name.column == RECORD and name.measure == "fellegi_sunter",
     "context": lambda name: name.column == RECORD and name.measure in CONTEXT,
     "rivals": lambda name: name.column == RECORD and name.measure in RIVALS,

@@ -11,7 +11,7 @@ import pytest
 from glue_ml.matching import find_matches, labeling, learning
 from glue_ml.matching.blocking import choose_budget
 from glue_ml.matching.candidate_lists import CONTEXT
-from glue_ml.matching.comparison import CODES, COUNTS, OVERLAPS, RECORD, FeatureName
+from glue_ml.matching.comparison import CODES, OVERLAPS, RECORD, FeatureName
 from glue_ml.matching.forest import Forest
 from glue_ml.matching.records import prepare_records
 from glue_ml.matching.rivals import RIVALS
@@ -25,7 +25,7 @@ from tests.benchmarks.ablation import (
     turn_shares,
 )
 
-RECORD_MEASURES = (*OVERLAPS, *CODES, *COUNTS, "fellegi_sunter", *CONTEXT, *RIVALS)
+RECORD_MEASURES = (*OVERLAPS, *CODES, "fellegi_sunter", *CONTEXT, *RIVALS)
 NAMES = (FeatureName("name", "edit"), FeatureName("name", "cosine"), *(FeatureName(RECORD, m) for m in RECORD_MEASURES))
 
 

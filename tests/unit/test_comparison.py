@@ -138,8 +138,6 @@ def test_a_missing_value_is_told_from_a_different_one() -> None:
     assert feature(records, "c", "jaro_winkler", 0, 2) == ONE_MISSING
     assert feature(records, "c", "jaro_winkler", 2, 3) == BOTH_MISSING
     assert feature(records, "c", "jaro_winkler", 0, 1) == 0.0
-    assert feature(records, RECORD, "compared_columns", 0, 2) == 0
-    assert feature(records, RECORD, "compared_columns", 0, 1) == 1
 
 
 def test_agreeing_on_a_rare_value_tells_more_than_on_a_common_one() -> None:
