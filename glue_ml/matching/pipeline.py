@@ -30,7 +30,7 @@ T = TypeVar("T")
 Rows = npt.NDArray[np.int64]
 
 DRIVER_ROWS = 20_000  #: Up to so many rows the driver does the work itself.
-ROWS_PER_TASK = 5_000  #: Rows whose candidates one task lists; small enough to spread, large enough to amortise.
+ROWS_PER_TASK = 10_000  #: Rows whose candidates one task lists; enough to hide what a worker's first task has to load.
 LEAST_ROWS_PER_TASK = 500  #: Fewer are not worth a task, however many cores there are.
 PAIRS_PER_BATCH = 50_000  #: Pairs compared at once: the larger the batch, the fewer distinct values are compared twice.
 
