@@ -128,7 +128,7 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     trained = train(model, candidates, whole.select(kept))
     probability = judge_held_out(trained, whole, kept)
     population = count_population(model, candidates, trained)
-    middle = find_middle(trained, whole, probability, population)
+    middle = find_middle(trained, population)
     threshold = choose_threshold(model.settings.precision_recall_tradeoff, middle)
     evaluation = evaluate(model, trained, whole, probability, population, threshold=threshold)
     return Learned(
@@ -176,12 +176,11 @@ def count_population(model: MatchModel, candidates: Candidates, trained: Trained
     return count_scores(candidates, model, trained.decisive.scorer, pairs=trained.proposed, seen=seen)
 
 
-def find_middle(trained: Trained, whole: Lesson, probability: Scores, population: Population) -> float:
-    """Return the threshold that is expected to make F1 largest over all pairs of the table; 0.5 without any."""
+def find_middle(trained: Trained, population: Population) -> float:
+    """Return the threshold that is expected to make F1 largest over all candidate pairs; 0.5 without any."""
     if not population.pairs.any():
         return 0.5
-    unproposed = sort_out_unproposed(whole, probability, threshold=0.5)
-    return balance(estimate_best_f1(sample_lesson(trained), population, unproposed))
+    return balance(estimate_best_f1(sample_lesson(trained), population))
 
 
 def evaluate(

@@ -18,6 +18,10 @@ Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
 
+EXPECTED = (
+    10.0  #: Proposed matches that are taken for seen before any is: one wrong label must not tell of a blind blocking.
+)
+
 
 @dataclass(frozen=True)
 class Unproposed:
@@ -63,12 +67,13 @@ def find_unproposed(left: Rows, right: Rows, sets: Sequence[str], listed: Flags)
 def resample_coverage(unproposed: Unproposed, names: Sequence[str], weight: Scores) -> tuple[Scores, Scores]:
     """Return the share of matches that blocking proposes, and of the others the share found anyway, by resample.
 
-    `weight` (resamples x names): how often each set counts.
+    `weight` (resamples x names): how often each set counts. The share is drawn towards 1, as blocking mostly proposes
+    nearly all (EXPECTED).
     """
     place = number_sets(unproposed.sets, names)
     kinds = (np.ones(len(place), dtype=bool), unproposed.listed, ~unproposed.listed & unproposed.found)
     every, listed, found = (weight @ np.bincount(place[kind], minlength=len(names)) for kind in kinds)
-    share = np.divide(listed, every, out=np.ones(len(weight)), where=every > 0)
+    share = (listed + EXPECTED) / (every + EXPECTED)
     missed = every - listed
     return share, np.divide(found, missed, out=np.zeros(len(weight)), where=missed > 0)
 

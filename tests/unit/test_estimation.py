@@ -19,7 +19,7 @@ from glue_ml.matching.estimation import (
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import Calibration, Quality
-from glue_ml.matching.unproposed import Unproposed, estimate_coverage, find_unproposed
+from glue_ml.matching.unproposed import EXPECTED, Unproposed, estimate_coverage, find_unproposed
 
 Flags = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
@@ -145,7 +145,7 @@ class TestEstimate:
         ]
         at_threshold = [2 * each.precision * each.recall / (each.precision + each.recall) for each in told]
         assert all(each.f1 >= max(at_threshold) - 0.005 for each in told)
-        assert estimate_best_f1(sample, population, NOTHING) == pytest.approx(told[1].f1, abs=0.005)
+        assert estimate_best_f1(sample, population) == pytest.approx(told[1].f1, abs=0.005)
         assert told[0].recall > told[1].recall > told[2].recall
         assert told[0].precision < told[1].precision < told[2].precision
 
@@ -172,16 +172,21 @@ class TestUnproposed:
         assert not find_unproposed(left, right, ["a", "b", "c"], np.array([True, True, True])).any()
 
     def test_what_blocking_misses_lowers_the_recall_unless_it_is_found_anyway(self) -> None:
-        sample, flags = label(8, telling=100, random=10), np.array([True, True, False, False])
+        sample, listed = label(8, telling=100, random=10), np.arange(40) < 20
         whole = estimate(sample).recall
-        sets = ("s0", "s1", "s2", "s3")
-        missed = estimate(sample, unproposed=Unproposed(sets, flags, np.zeros(4, dtype=bool)))
-        found = estimate(sample, unproposed=Unproposed(sets, flags, np.ones(4, dtype=bool)))
-        assert estimate_coverage(Unproposed(sets, flags, flags)) == 0.5
-        assert missed.recall == pytest.approx(whole / 2)
-        assert found.recall == pytest.approx(0.5 * whole + 0.5)
+        sets = tuple(f"more-{i}" for i in range(40))
+        missed = estimate(sample, unproposed=Unproposed(sets, listed, np.zeros(40, dtype=bool)))
+        found = estimate(sample, unproposed=Unproposed(sets, listed, np.ones(40, dtype=bool)))
+        share = estimate_coverage(Unproposed(sets, listed, listed))
+        assert share == (20 + EXPECTED) / (40 + EXPECTED)
+        assert missed.recall == pytest.approx(share * whole)
+        assert found.recall == pytest.approx(share * whole + 1.0 - share)
         low, high = missed.recall_interval
-        assert high - low > 0.3
+        assert high - low > 0.1
+
+    def test_one_wrong_label_does_not_tell_of_a_blocking_that_misses_all(self) -> None:
+        nowhere = np.array([False])
+        assert estimate_coverage(Unproposed(("wrong",), nowhere, nowhere)) > 0.9
 
 
 class TestPopulation:
