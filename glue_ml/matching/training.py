@@ -177,10 +177,15 @@ def count_population(model: MatchModel, candidates: Candidates, trained: Trained
 
 
 def find_middle(trained: Trained, population: Population) -> float:
-    """Return the threshold that is expected to make F1 largest over all candidate pairs; 0.5 without any."""
-    if not population.pairs.any():
+    """Return the threshold that is expected to make F1 largest over all candidate pairs.
+
+    0.5 where no labelled pair was drawn at random: of labels that people chose by themselves, who knows how they differ
+    from the table.
+    """
+    sample = sample_lesson(trained)
+    if not (population.pairs.any() and sample.is_random.any()):
         return 0.5
-    return balance(estimate_best_f1(sample_lesson(trained), population))
+    return balance(estimate_best_f1(sample, population))
 
 
 def evaluate(

@@ -283,6 +283,15 @@ def test_precision_and_recall_are_traded_by_the_threshold(
     assert pairs[0] > pairs[2]
 
 
+def test_labels_that_did_not_come_through_labelling_sets_leave_the_threshold_where_it_is(
+    spark: SparkSession, people: tuple[list[Person], dict[str, int]], labels: list[LabeledRow]
+) -> None:
+    # the names of the sets tell which pairs were drawn at random; without any nobody knows how labels and table differ
+    own = [LabeledRow(f"mine {row.labeling_set_id.partition('-')[0]}", row.label, row.key) for row in labels]
+    model = FindMatches(primary_key="id").fit(to_df(spark, people[0]), own)
+    assert model.threshold_ == model.evaluate().threshold == 0.5
+
+
 def test_labels_can_be_enforced(
     spark: SparkSession, people: tuple[list[Person], dict[str, int]], labels: list[LabeledRow]
 ) -> None:
