@@ -6,12 +6,16 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,6 +46,29 @@ class People:
         writer.writerow(header)
         writer.writerows([row[0], self.truth[row[key]], *row[2:]] for row in rows)
         return answered.getvalue().encode("utf-8")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A local session on two cores with Delta and Avro: the only one of this process, as Spark allows no more.
+
+    Starting it costs more than most tests; a test that would stop it has to do so in a process of its own.
+    """
+    from glue_ml.session import open_session
+
+    folder = tmp_path_factory.mktemp("spark")
+    session = open_session(
+        "glue-ml tests",
+        master="local[2]",
+        settings={
+            "spark.default.parallelism": "4",
+            "spark.sql.shuffle.partitions": "4",
+            "spark.sql.warehouse.dir": str(folder / "warehouse"),
+            "spark.local.dir": str(folder / "local"),
+        },
+    )
+    yield session
+    session.stop()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from glue_ml.launchers.spark_options import render_local
 from glue_ml.launchers.supervisor import EXIT, MODULE, PROCESS, TASK
 from glue_ml.session import JAR_CACHE, recall_jars
 
-MARK = "GLUE_ML_APPLICATION"  #: In the environment of every process of an application: its token.
+MARK = "GLUE_ML_APPLICATION"  #: In the environment of every process of an application: its folder.
 LOG = "spark.log"
 
 _LOCAL = re.compile(r"(?:file:(?://(?:localhost)?)?)?(/.*)", re.IGNORECASE)
@@ -48,8 +48,8 @@ class LocalLauncher:
     """
 
     def __init__(self, folder: Path, *, cores: int, memory_mb: int, command: Command | None = None) -> None:
-        self._folder = folder.absolute()
-        self._jar_cache = folder.absolute() / "jars.json"
+        self._folder = folder.resolve()  # processes are known by it, so by whatever name it is opened again
+        self._jar_cache = self._folder / "jars.json"
         self._cores = cores
         self._memory_mb = memory_mb
         self._command = command or self._submit_command
@@ -163,7 +163,7 @@ class LocalLauncher:
             "PYSPARK_DRIVER_PYTHON": sys.executable,
             JAR_CACHE: str(self._jar_cache),
             **application.environment,
-            MARK: application.token,
+            MARK: str(self._locate(application.token)),
         }
 
     def _submit_command(self, application: Application) -> list[str]:
@@ -245,7 +245,7 @@ def _supervises(process: psutil.Process, place: Path) -> bool:
     """
     with suppress(psutil.Error):
         command = process.cmdline()  # empty for one that has ended
-        return command[-2:-1] == [MODULE] and Path(command[-1]).name == place.name
+        return command[-2:] == [MODULE, str(place)]
     return False
 
 
@@ -257,7 +257,7 @@ def _find_processes(place: Path, supervisor: psutil.Process | None) -> Iterator[
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             in_session = supervisor is not None and os.getsid(process.pid) == supervisor.pid
-            if in_session or process.environ().get(MARK) == place.name:
+            if in_session or process.environ().get(MARK) == str(place):
                 yield process
 
 

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from pyspark.sql import SparkSession
 from typer.testing import CliRunner, Result
 
 from glue_ml.cli import app
-from glue_ml.session import find_session, open_session
 from glue_ml.synthetic import make_people
 
 ROWS = 400
@@ -65,16 +64,6 @@ def customers(tmp_path_factory: pytest.TempPathFactory) -> Customers:
     pa.csv.write_csv(table, folder / "customers.csv")
     rows = {row["customer_id"]: {name: value or "" for name, value in row.items()} for row in table.to_pylist()}
     return Customers(folder, folder / "customers.csv", truth, rows)
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    """One session for all commands of this module: a command uses the one that it finds and leaves it open."""
-    mine = find_session() is None
-    session = open_session("glue-ml commands", master="local[2]", settings={"spark.sql.shuffle.partitions": "2"})
-    yield session
-    if mine:
-        session.stop()
 
 
 @pytest.fixture(scope="module")

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from glue_ml.session import open_session
 from tests.benchmarks.quality import run
 
 DATA = Path(os.environ.get("GLUE_ML_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    warehouse = tmp_path_factory.mktemp("warehouse")
-    session = open_session("glue-ml quality", settings={"spark.sql.warehouse.dir": str(warehouse)})
-    yield session
-    session.stop()
 
 
 @pytest.mark.parametrize(("name", "rows", "floor"), [("febrl3", 200, 0.995), ("abt_buy", 1000, 0.90)])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
 from glue_ml.domain.capacity import size_for
 from glue_ml.domain.job import JobSpec, TableSpec, TaskType
@@ -19,7 +20,7 @@ from glue_ml.domain.transform import Capacity
 from glue_ml.job_runner import Task, run_job
 from glue_ml.launchers.launcher import Application
 from glue_ml.launchers.spark_options import render_standalone
-from glue_ml.session import JAR_CACHE, find_session, open_session
+from glue_ml.session import JAR_CACHE
 from jobs.find_matches import find_matches
 from jobs.import_labels import import_label_file
 from jobs.labeling_set_generation import generate_labeling_sets
@@ -93,13 +94,11 @@ class ClusterRun:
 
 
 @pytest.fixture(scope="module")
-def transform(tmp_path_factory: pytest.TempPathFactory, make_people_file: Callable[[int], People]) -> Transform:
-    mine = find_session() is None
-    session = open_session("glue-ml one machine", master="local[2]", settings={"spark.sql.shuffle.partitions": "2"})
+def transform(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, make_people_file: Callable[[int], People]
+) -> Transform:
     taught = Transform(tmp_path_factory.mktemp("taught"), make_people_file(ROWS))
     taught.teach()
-    if mine:
-        session.stop()
     return taught
 
 

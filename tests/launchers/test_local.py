@@ -20,7 +20,7 @@ from glue_ml.errors import UnavailableError
 from glue_ml.launchers import local, supervisor
 from glue_ml.launchers.launcher import Application
 from glue_ml.launchers.local import LocalLauncher
-from tests.launchers.conftest import Bench, wait_for, wait_for_end
+from tests.launchers.conftest import Bench, run_python, wait_for, wait_for_end
 
 
 def _supervisor(bench: Bench, token: str) -> int:
@@ -47,6 +47,26 @@ def test_what_a_killed_supervisor_leaves_is_ended_before_it_is_told_as_gone(benc
     os.kill(_supervisor(bench, handle), signal.SIGKILL)
     assert wait_for_end(launcher, handle).state is ApplicationState.GONE
     wait_for(lambda: not any(map(_is_alive, pids)))
+
+
+def test_what_another_launcher_runs_under_the_same_token_is_left_alone(bench: Bench, tmp_path: Path) -> None:
+    mine, application = bench.make(), bench.application("sleeps")
+    handle = bench.submit(mine, application)
+    other = Bench(lambda: LocalLauncher(tmp_path / "other", cores=2, memory_mb=1024, command=run_python), tmp_path)
+    assert other.make().poll(handle).state is ApplicationState.GONE
+    for force in (False, True):
+        other.make().cancel(handle, force=force)
+    bench.pids(application, 1)
+    assert mine.poll(handle).state is ApplicationState.RUNNING
+
+
+def test_an_application_is_found_by_another_name_of_its_folder(bench: Bench, tmp_path: Path) -> None:
+    handle = bench.submit(bench.make(), bench.application("sleeps"))
+    (tmp_path / "link").symlink_to(tmp_path / "launcher")
+    again = LocalLauncher(tmp_path / "link", cores=2, memory_mb=1024, command=run_python)
+    assert again.poll(handle).state is ApplicationState.RUNNING
+    again.cancel(handle, force=True)
+    assert wait_for_end(again, handle).state is ApplicationState.GONE
 
 
 def test_a_process_number_that_is_used_again_is_no_application(bench: Bench) -> None:
