@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 OLDEST_JAVA = 17
 JAR_CACHE = "GLUE_ML_JAR_CACHE"  #: The variable that names a file where resolved packages are kept.
+#: The work is done in Python: most runs are over before what the JVM's second compiler costs has paid. Without it the
+#: JVM keeps room for a fifth of the code, and where that is full it compiles no more: a long session would crawl.
+QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 
@@ -204,8 +207,7 @@ def _launch_conf() -> SparkConf:
     if "spark.driver.memory" not in configured and "SPARK_DRIVER_MEMORY" not in os.environ:
         conf.set("spark.driver.memory", f"{choose_driver_memory_mb(_machine_memory())}m")
     if "spark.driver.defaultJavaOptions" not in configured:
-        # the work is done in Python: most runs are over before what the second compiler costs has paid
-        conf.set("spark.driver.defaultJavaOptions", "-XX:TieredStopAtLevel=1")
+        conf.set("spark.driver.defaultJavaOptions", QUICK_JVM)
     if "spark.ui.showConsoleProgress" not in configured:
         conf.set("spark.ui.showConsoleProgress", "false")
     return conf

@@ -13,7 +13,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  #: For processes that live for seconds: half the CPU to start.
+from glue_ml.session import QUICK_JVM
+
+SHORT_JVM = f"{QUICK_JVM} -XX:+UseSerialGC"  #: For processes that live for seconds: half the CPU to start.
 PATIENCE = 120.0  #: Seconds that a process may take to say that it is there.
 _MASTER = re.compile(r"Starting Spark master at (spark://\S+)")
 _REGISTERED = re.compile(r"Registering worker ")
@@ -33,7 +35,7 @@ def make_environment(spark: Path) -> dict[str, str]:
         "SPARK_HOME": str(spark),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_PUBLIC_DNS": "127.0.0.1",
-        "SPARK_DAEMON_JAVA_OPTS": QUICK_JVM,
+        "SPARK_DAEMON_JAVA_OPTS": SHORT_JVM,
         "SPARK_DAEMON_MEMORY": "256m",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYSPARK_PYTHON": sys.executable,

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from glue_ml.domain.capacity import LocalResources, SparkResources
 from glue_ml.launchers.launcher import Application
+from glue_ml.session import QUICK_JVM
 
 #: Without these, a script that builds its own session opens Spark's pages and ports to the network, with no password.
 _LOCAL_CONF = {
     "spark.driver.host": "127.0.0.1",
     "spark.ui.enabled": "false",
-    # the work is done in Python: most runs are over before what the JVM's second compiler costs has paid
-    "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.driver.defaultJavaOptions": QUICK_JVM,
 }
 
 

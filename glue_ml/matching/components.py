@@ -242,9 +242,22 @@ def _label_by_graphframes(edges: DataFrame) -> DataFrame:
     jvm: Any = spark.sparkContext._jvm
     search = jvm.org.graphframes.GraphFrame.apply(vertices, arrows).connectedComponents()
     if spark.sparkContext.getCheckpointDir() is None:
-        search = search.setCheckpointInterval(-1)
+        search = _keep_rounds_locally(search)
     found = DataFrame(search.setAlgorithm("graphframes").run(), spark)
     return _name_by_smallest(found)
+
+
+def _keep_rounds_locally(search: Any) -> Any:
+    """Let a search keep its rounds on the executors; without any checkpoint a long chain would never end."""
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+
+    try:
+        return search.setUseLocalCheckpoints(True)
+    except Py4JError as error:
+        raise InputError(
+            "this GraphFrames keeps the rounds of its search in a checkpoint folder only, and the session has none; "
+            "set spark.checkpoint.dir, take GraphFrames 0.9 or newer, or use auto or contraction"
+        ) from error
 
 
 def _of_jvm(df: DataFrame) -> Any:

@@ -25,7 +25,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from glue_ml.session import JAR_CACHE
+from glue_ml.session import JAR_CACHE, QUICK_JVM
 from glue_ml.synthetic.people import KEY
 from tests.benchmarks.peers.environments import default_folder, make_environment
 from tests.benchmarks.scaling.events import read_events
@@ -95,7 +95,7 @@ def run_glue_ml(table: Table, model: Path, bounds: Bounds, conf: Sequence[str] =
 def submit_command(run: Path, bounds: Bounds, conf: Sequence[str] = ()) -> list[str]:
     """Return the command that submits the job of a run directory, with a plain event log in one file."""
     told = [
-        "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1", "spark.driver.host=127.0.0.1",
+        f"spark.driver.defaultJavaOptions={QUICK_JVM}", "spark.driver.host=127.0.0.1",
         "spark.ui.enabled=false", "spark.eventLog.enabled=true",
         f"spark.eventLog.dir={(run / 'events').as_uri()}", "spark.eventLog.compress=false",
         "spark.eventLog.rolling.enabled=false", *conf,

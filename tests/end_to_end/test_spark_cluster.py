@@ -24,7 +24,7 @@ from glue_ml.session import JAR_CACHE
 from jobs.find_matches import find_matches
 from jobs.import_labels import import_label_file
 from jobs.labeling_set_generation import generate_labeling_sets
-from tests.standalone import QUICK_JVM, find_spark, make_environment, open_cluster
+from tests.standalone import SHORT_JVM, find_spark, make_environment, open_cluster
 
 if TYPE_CHECKING:
     from tests.conftest import People
@@ -140,14 +140,14 @@ class Submitter:
     def _configure(self, events: Path) -> dict[str, str]:
         return {
             "spark.default.parallelism": "4",
-            "spark.driver.extraJavaOptions": QUICK_JVM,
+            "spark.driver.extraJavaOptions": SHORT_JVM,
             "spark.driver.host": "127.0.0.1",
             "spark.driver.memory": "600m",
             "spark.eventLog.compress": "false",
             "spark.eventLog.dir": events.as_uri(),
             "spark.eventLog.enabled": "true",
             "spark.eventLog.rolling.enabled": "false",
-            "spark.executor.extraJavaOptions": QUICK_JVM,
+            "spark.executor.extraJavaOptions": SHORT_JVM,
             "spark.executor.memory": "512m",
             "spark.scheduler.minRegisteredResourcesRatio": "1.0",  # no task starts before all executors are there
             "spark.scheduler.maxRegisteredResourcesWaitingTime": "120s",

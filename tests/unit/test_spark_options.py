@@ -20,7 +20,7 @@ def test_a_local_application_is_told_its_cores_its_heap_and_its_configuration() 
         "--driver-memory", "512m",
         "--name", "glue-ml EVALUATION tsk-1; rm -rf /",
         "--conf", "spark.a=b c",
-        "--conf", "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1",
+        "--conf", "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
         "--conf", "spark.driver.host=127.0.0.1",
         "--conf", "spark.ui.enabled=false",
         "--conf", "spark.z=1",

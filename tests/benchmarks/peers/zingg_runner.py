@@ -49,6 +49,9 @@ _CONF = {
     "spark.sql.adaptive.enabled": "false",
     "spark.driver.memory": DRIVER_MEMORY,
     "spark.ui.enabled": "false",
+    "spark.log.level": "WARN",  # its training is thousands of small jobs, of which each would be told in ten lines
+    # compiling well takes longer than they run; the first compiler alone would have room for a fifth of the code
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
 }
 
 
