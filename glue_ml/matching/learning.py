@@ -18,6 +18,8 @@ Flags = npt.NDArray[np.bool_]
 
 FOLDS = 5
 MIN_CALIBRATED = 10  #: Pairs of either class, to calibrate on them.
+CONTRADICTED = 0.05  #: A label that gets a smaller share of the votes than this is taken for a slip,
+MOST_SLIPS = 0.25  #: unless it happens to more of a class: then the class is hard, or too small to be known.
 FOLD_TREES = 60  #: Fold forests only measure; fewer trees than the final forest make them cheap.
 
 
@@ -81,6 +83,20 @@ def grow_fold_forests(features: Feature, is_match: Flags, fold: npt.NDArray[np.i
         else:
             forests.append(None)
     return FoldForests(fold, tuple(forests), votes)
+
+
+def find_slips(views: Sequence[Feature], is_match: Flags, sets: Sequence[str], *, seed: int) -> Flags:
+    """Tell which labels are contradicted by forests that did not see their set, whichever of the features they see.
+
+    People slip, and a wrong label costs more than a hard one teaches (Brodley and Friedl 1999, consensus filtering).
+    """
+    fold = assign_folds(sets, seed=seed)
+    votes = [grow_fold_forests(features, is_match, fold, seed=seed).votes for features in views]
+    support = np.max([np.where(is_match, vote, 1.0 - vote) for vote in votes], axis=0)
+    slips = support < CONTRADICTED
+    for one_class in (is_match, ~is_match):
+        slips[one_class] &= slips[one_class].mean() <= MOST_SLIPS
+    return np.asarray(slips)
 
 
 def choose_calibrated(is_match: Flags, alike: Flags) -> Flags:

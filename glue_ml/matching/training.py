@@ -40,6 +40,7 @@ from glue_ml.matching.learning import (
     Scorer,
     assign_folds,
     choose_calibrated,
+    find_slips,
     grow_fold_forests,
     measure_column_importances,
 )
@@ -124,7 +125,7 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     pairs = across_sources(records, locate_pairs(records, labels), source)
     lists = list_candidates(index, np.unique(np.concatenate([pairs.left, pairs.right])))
     whole = prepare_lesson(model, records, lists, pairs)
-    kept = choose_taught(whole, seed=seed)
+    kept = choose_learned(whole, seed=seed)
     trained = train(model, candidates, whole.select(kept))
     probability = judge_held_out(trained, whole, kept)
     population = count_population(model, candidates, trained)
@@ -144,6 +145,15 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
         trained.decisive.scorer.calibration.translate(fit_population_calibration(sample_lesson(trained))),
         middle,
     )
+
+
+def choose_learned(whole: Lesson, *, seed: int) -> Flags:
+    """Return which labelled pairs to learn from: those that `choose_taught` chooses, without slips."""
+    kept = choose_taught(whole, seed=seed)
+    lesson = whole.select(kept)
+    views = [lesson.features, lesson.features[:, : -len(CONTEXT)]]
+    kept[kept] = ~find_slips(views, lesson.pairs.is_match, lesson.pairs.sets, seed=seed)
+    return kept
 
 
 def train(model: MatchModel, candidates: Candidates, lesson: Lesson) -> Trained:
