@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from glue_ml.domain.labels import tell_slips
 from glue_ml.errors import GlueMLError
 from glue_ml.spark_errors import classify_error
 
@@ -80,6 +81,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     _show_confusion(
         (evaluation.true_positives, evaluation.false_negatives), (evaluation.false_positives, evaluation.true_negatives)
     )
+    _show_slips(evaluation.to_dict())
     show_bars(dict(evaluation.column_importances))
 
 
@@ -107,8 +109,14 @@ def show_metrics(metrics: Mapping[str, Any], told: Mapping[str, Any] | None = No
             (counts.get("NumTruePositives", 0), counts.get("NumFalseNegatives", 0)),
             (counts.get("NumFalsePositives", 0), counts.get("NumTrueNegatives", 0)),
         )
+    _show_slips(intervals)
     importances = metrics.get("ColumnImportances") or ()
     show_bars({share["ColumnName"]: share["Importance"] for share in importances})
+
+
+def _show_slips(told: Mapping[str, Any]) -> None:
+    for sentence in tell_slips(told.get("slips", 0), told.get("labeled_pairs", 0)):
+        say(sentence)
 
 
 def _show_measures(measures: Sequence[tuple[str, float, Sequence[float] | None]]) -> None:

@@ -220,3 +220,13 @@ def _name_set(set_id: str, incoming: Mapping[str, Set[str]], stored: Mapping[str
         number += 1
     taken.add(name)
     return name
+
+
+def tell_slips(slips: int, labeled_pairs: int) -> tuple[str, ...]:
+    """Return a sentence on labels that were not learned from, if there are such."""
+    if slips == 0:
+        return ()
+    return (
+        f"Of {labeled_pairs:,} labelled pairs {slips:,} look like slips: nearly all others contradict them, and "
+        "nothing was learned from them. See the hardest pairs of the report.",
+    )

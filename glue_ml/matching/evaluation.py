@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
+from glue_ml.domain.labels import tell_slips
 from glue_ml.errors import InputError
 
 Flags = npt.NDArray[np.bool_]
@@ -97,6 +98,7 @@ class Evaluation:
     precision_interval: Interval | None = None
     recall_interval: Interval | None = None
     f1_interval: Interval | None = None
+    slips: int = 0  #: Labelled pairs that were not learned from, as nearly all others contradict them.
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as JSON members."""
@@ -123,17 +125,21 @@ def tell_quality(evaluation: Evaluation) -> tuple[str, ...]:
         interval: Interval | None = getattr(evaluation, f"{member}_interval")
         between = "" if interval is None else f" (90 % interval {interval[0]:.4f} to {interval[1]:.4f})"
         sentences.append(f"{name} is {getattr(evaluation, member):.4f}{between}.")
-    return tuple(sentences)
+    return (*sentences, *tell_slips(evaluation.slips, evaluation.labeled_pairs))
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The labelled pairs by the keys of their rows, and what each was given by a forest that did not see its set."""
+    """The labelled pairs by the keys of their rows, and what each was given by a forest that did not see its set.
+
+    `is_slip`: nothing was learned from the pair, see `learning.find_slips`.
+    """
 
     left: tuple[str, ...]
     right: tuple[str, ...]
     is_match: Flags
     probability: Scores
+    is_slip: Flags
 
     def __len__(self) -> int:
         return len(self.is_match)

@@ -6,7 +6,7 @@ import io
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -294,11 +294,14 @@ def _load_held_out(path: str) -> HeldOut | None:
     table = pq.read_table(io.BytesIO(storage.read_bytes(path)))
     left, right = (tuple(table.column(name).to_pylist()) for name in ("left", "right"))
     is_match, probability = (table.column(name).to_numpy() for name in ("is_match", "probability"))
-    return HeldOut(left, right, is_match, probability)
+    # models saved before knew of no slips
+    knows_slips = "is_slip" in table.column_names
+    is_slip = table.column("is_slip").to_numpy() if knows_slips else np.zeros(len(is_match), dtype=bool)
+    return HeldOut(left, right, is_match, probability, is_slip)
 
 
 def _held_out_table(held_out: HeldOut) -> pa.Table:
-    return pa.table({name: pa.array(getattr(held_out, name)) for name in ("left", "right", "is_match", "probability")})
+    return pa.table({each.name: pa.array(getattr(held_out, each.name)) for each in fields(held_out)})
 
 
 def _describe_scorer(scorer: Scorer) -> dict[str, Any]:

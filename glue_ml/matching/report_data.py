@@ -22,13 +22,17 @@ Values = Mapping[str, Mapping[str, str | None]]
 
 @dataclass(frozen=True)
 class HardPair:
-    """A labelled pair that the model gets wrong or is least sure of: its keys, label and out-of-fold probability."""
+    """A labelled pair that the model gets wrong or is least sure of: its keys, label and out-of-fold probability.
+
+    `is_slip`: the label is contradicted by nearly all others, and nothing was learned from it.
+    """
 
     left: str
     right: str
     is_match: bool
     probability: float
     is_wrong: bool
+    is_slip: bool
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,19 @@ class CalibrationBin:
 
 def choose_hardest(held_out: HeldOut, threshold: float, *, limit: int = HARDEST_PAIRS) -> tuple[HardPair, ...]:
     """Return the pairs that came out wrong, the surest error first, then those nearest to the threshold."""
-    probability = held_out.probability
+    probability, slip = held_out.probability, held_out.is_slip
     wrong = (probability >= threshold) != held_out.is_match
     distance = np.abs(logit(np.clip(probability, 1e-12, 1 - 1e-12)) - logit(threshold))
     order = np.lexsort((np.where(wrong, -distance, distance), ~wrong))[:limit]
     return tuple(
-        HardPair(held_out.left[i], held_out.right[i], bool(held_out.is_match[i]), float(probability[i]), bool(wrong[i]))
+        HardPair(
+            held_out.left[i],
+            held_out.right[i],
+            bool(held_out.is_match[i]),
+            float(probability[i]),
+            bool(wrong[i]),
+            bool(slip[i]),
+        )
         for i in order.tolist()
     )
 

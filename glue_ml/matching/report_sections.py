@@ -209,7 +209,8 @@ def _tell_hardest(data: ReportData) -> str:
 def _judge(pair: HardPair) -> str:
     label, called = ("a match" if each else "no match" for each in (pair.is_match, pair.is_match != pair.is_wrong))
     verdict = "WRONG" if pair.is_wrong else "right"
-    return f"labelled as {label}, called {called}: {verdict}, probability {pair.probability:.4f}"
+    slip = ", perhaps a slip: not learned from" if pair.is_slip else ""
+    return f"labelled as {label}, called {called}: {verdict}, probability {pair.probability:.4f}{slip}"
 
 
 def _compare(pair: HardPair, values: Values) -> str:

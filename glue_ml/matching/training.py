@@ -8,7 +8,7 @@ forests that did not see its set; these scores choose between the forests, calib
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,6 @@ from glue_ml.matching.estimation import (
 from glue_ml.matching.evaluation import (
     Evaluation,
     HeldOut,
-    area_under_precision_recall,
     balance,
     choose_threshold,
     evaluate_scores,
@@ -42,6 +41,7 @@ from glue_ml.matching.learning import (
     choose_calibrated,
     find_slips,
     grow_fold_forests,
+    is_at_least_as_good,
     measure_column_importances,
 )
 from glue_ml.matching.learning_curve import ExpectedGain, expect_gain, measure_curve
@@ -84,7 +84,10 @@ class Taught:
 
 @dataclass(frozen=True)
 class Trained:
-    """The three forests, and the candidate pairs that were looked at a second time: `seen`, of `proposed` in all."""
+    """The three forests, and the candidate pairs that were looked at a second time: `seen`, of `proposed` in all.
+
+    `prefers_context`: whether looking twice decides, and not the pair alone.
+    """
 
     lesson: Lesson
     plain: Taught
@@ -92,11 +95,7 @@ class Trained:
     second: Taught
     seen: pa.Table
     proposed: int
-
-    @property
-    def prefers_context(self) -> bool:
-        """Whether looking twice told the labelled pairs apart better than the pair alone."""
-        return self._quality(self.second) >= self._quality(self.plain)
+    prefers_context: bool
 
     @property
     def decisive(self) -> Taught:
@@ -110,11 +109,6 @@ class Trained:
             return self.lesson.features, self.context.folds
         return self.lesson.features[:, : -len(CONTEXT)], self.plain.folds
 
-    def _quality(self, taught: Taught) -> float:
-        """The area under the precision-recall curve over the pairs that blocking proposes."""
-        listed = self.lesson.listed
-        return area_under_precision_recall(self.lesson.pairs.is_match[listed], taught.score[listed])
-
 
 def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow], *, source: str | None) -> Learned:
     """Learn from `labels`: grow the forests, calibrate and evaluate them out of fold.
@@ -125,13 +119,16 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     pairs = across_sources(records, locate_pairs(records, labels), source)
     lists = list_candidates(index, np.unique(np.concatenate([pairs.left, pairs.right])))
     whole = prepare_lesson(model, records, lists, pairs)
-    kept = choose_learned(whole, seed=seed)
+    taught = choose_taught(whole, seed=seed)
+    slips = find_lesson_slips(whole, taught, seed=seed)
+    kept = taught & ~slips
     trained = train(model, candidates, whole.select(kept))
     probability = judge_held_out(trained, whole, kept)
     population = count_population(model, candidates, trained)
     middle = find_middle(trained, population)
     threshold = choose_threshold(model.settings.precision_recall_tradeoff, middle)
     evaluation = evaluate(model, trained, whole, probability, population, threshold=threshold)
+    evaluation = replace(evaluation, slips=int(slips.sum()))
     return Learned(
         trained.context.scorer,
         trained.second.scorer,
@@ -140,20 +137,19 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
         source,
         evaluation,
         tuple(labels),
-        hold_out(records, pairs, probability),
+        hold_out(records, pairs, probability, slips),
         foresee_gain(trained, evaluation, labelled=len(labels), seed=seed),
         trained.decisive.scorer.calibration.translate(fit_population_calibration(sample_lesson(trained))),
         middle,
     )
 
 
-def choose_learned(whole: Lesson, *, seed: int) -> Flags:
-    """Return which labelled pairs to learn from: those that `choose_taught` chooses, without slips."""
-    kept = choose_taught(whole, seed=seed)
-    lesson = whole.select(kept)
+def find_lesson_slips(whole: Lesson, taught: Flags, *, seed: int) -> Flags:
+    """Tell which of the `taught` pairs are labelled as forests with and without the candidate lists would not."""
+    slips, lesson = taught.copy(), whole.select(taught)
     views = [lesson.features, lesson.features[:, : -len(CONTEXT)]]
-    kept[kept] = ~find_slips(views, lesson.pairs.is_match, lesson.pairs.sets, seed=seed)
-    return kept
+    slips[taught] = find_slips(views, lesson.pairs.is_match, lesson.pairs.sets, seed=seed)
+    return slips
 
 
 def train(model: MatchModel, candidates: Candidates, lesson: Lesson) -> Trained:
@@ -166,7 +162,9 @@ def train(model: MatchModel, candidates: Candidates, lesson: Lesson) -> Trained:
     seen, proposed = look_first(candidates, model, context.scorer)
     rivals = measure_labeled_rivals(seen, lesson.pairs, context.score)
     second = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=alike)
-    return Trained(lesson, plain, context, second, seen, proposed)
+    listed = lesson.listed
+    twice = is_at_least_as_good(lesson.pairs.is_match[listed], second.score[listed], plain.score[listed], seed=seed)
+    return Trained(lesson, plain, context, second, seen, proposed, twice)
 
 
 def judge_held_out(trained: Trained, whole: Lesson, kept: Flags) -> Scores:
@@ -248,10 +246,10 @@ def sort_out_unproposed(lesson: Lesson, probability: Scores, *, threshold: float
     return Unproposed(names, lesson.listed[implied], probability[implied] >= threshold)
 
 
-def hold_out(records: Records, pairs: TrainingPairs, probability: Scores) -> HeldOut:
+def hold_out(records: Records, pairs: TrainingPairs, probability: Scores, slips: Flags) -> HeldOut:
     """Return the labelled pairs by their keys, with their out-of-fold probabilities."""
     left, right = (tuple(records.keys.take(pa.array(side)).to_pylist()) for side in (pairs.left, pairs.right))
-    return HeldOut(left, right, pairs.is_match, probability)
+    return HeldOut(left, right, pairs.is_match, probability, slips)
 
 
 def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flags) -> Taught:

@@ -236,6 +236,19 @@ def test_intervals_are_shown_where_there_are_such(capsys: pytest.CaptureFixture[
     assert "interval" not in capsys.readouterr().out
 
 
+def test_slips_are_shown_by_either_way(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation = Evaluation(
+        area_under_pr_curve=0.9, precision=0.75, recall=0.6, f1=0.7, true_positives=3, false_positives=1,
+        true_negatives=5, false_negatives=2, column_importances=(), candidate_recall=0.99, threshold=0.5,
+        labeled_pairs=11, slips=2,
+    )  # fmt: skip
+    show_evaluation(evaluation)
+    alone = capsys.readouterr().out
+    show_metrics({"Precision": 0.75}, evaluation.to_dict())
+    for shown in (alone, capsys.readouterr().out):
+        assert "Of 11 labelled pairs 2 look like slips" in " ".join(shown.split())
+
+
 def test_size_recommends_workers_with_its_reasons() -> None:
     result = run("size", "--rows", "200000", "--columns", "name:3", "text:1", "long_text:1", "code:2")
     assert result.exit_code == 0

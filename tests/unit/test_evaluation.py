@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -226,6 +227,11 @@ class TestEvaluation:
             "F1, the best over all thresholds, is 0.9000 (90 % interval 0.8200 to 0.9300).",
         )
         assert tell_quality(self.evaluate())[0] == "Precision is 1.0000."
+
+    def test_slips_are_told_where_there_are_some(self) -> None:
+        found = self.evaluate(QUALITY)
+        assert len(tell_quality(found)) == 3
+        assert tell_quality(replace(found, slips=1))[3].startswith("Of 4 labelled pairs 1 look like slips: ")
 
 
 class TestCalibration:

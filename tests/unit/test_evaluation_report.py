@@ -31,7 +31,9 @@ def make_held_out(pairs: int = 200, seed: int = 0) -> HeldOut:
     rng = np.random.default_rng(seed)
     probability = rng.random(pairs)
     keys = [f"k{i}" for i in range(2 * pairs)]
-    return HeldOut(tuple(keys[::2]), tuple(keys[1::2]), rng.random(pairs) < probability, probability)
+    return HeldOut(
+        tuple(keys[::2]), tuple(keys[1::2]), rng.random(pairs) < probability, probability, rng.random(pairs) < 0.1
+    )
 
 
 def make_data(text: str = "Müller & Co", pairs: int = 200) -> ReportData:
@@ -194,9 +196,19 @@ def test_wrong_pairs_come_first_the_surest_before_the_others() -> None:
         ("e", "f", "g", "h"),
         np.array([True, False, True, False]),
         np.array([0.4, 0.99, 0.55, 0.01]),
+        np.array([False, True, False, False]),
     )
     hardest = choose_hardest(held_out, 0.5, limit=3)
-    assert [(pair.left, pair.is_wrong) for pair in hardest] == [("b", True), ("a", True), ("c", False)]
+    assert [(pair.left, pair.is_wrong, pair.is_slip) for pair in hardest] == [
+        ("b", True, True), ("a", True, False), ("c", False, False),
+    ]  # fmt: skip
+
+
+def test_a_slip_is_told_as_such() -> None:
+    data = make_data()
+    slips = [pair for pair in data.hardest if pair.is_slip]
+    assert slips
+    assert render_report(data).count("perhaps a slip: not learned from") == len(slips)
 
 
 def test_calibration_counts_every_pair_in_its_bin() -> None:
@@ -210,7 +222,7 @@ def test_calibration_counts_every_pair_in_its_bin() -> None:
 
 
 def test_probabilities_of_exactly_one_have_a_bin() -> None:
-    held_out = HeldOut(("a",), ("b",), np.array([True]), np.array([1.0]))
+    held_out = HeldOut(("a",), ("b",), np.array([True]), np.array([1.0]), np.array([False]))
     (only,) = measure_calibration(held_out)
     assert (only.pairs, only.observed) == (1, 1.0)
 

@@ -103,7 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "glue_ml.script_path": {"glue_ml.awsglueml"},
     # the commands run the engine in their own process: they meet the data half, and no store or server
-    "glue_ml.console": {"glue_ml.errors", "glue_ml.spark_errors", "glue_ml.matching", "rich", *SPARK},
+    "glue_ml.console": {"glue_ml.domain", "glue_ml.errors", "glue_ml.spark_errors", "glue_ml.matching", "rich", *SPARK},
     "glue_ml.progress_bars": {"glue_ml.console", "glue_ml.domain", "rich"},
     "glue_ml.size_command": {"glue_ml.console", "glue_ml.domain", "typer"},
     "glue_ml.local_run": {*DATA_HALF, *SPARK},
