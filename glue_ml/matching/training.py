@@ -127,8 +127,7 @@ def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow
     population = count_population(model, candidates, trained)
     middle = find_middle(trained, population)
     threshold = choose_threshold(model.settings.precision_recall_tradeoff, middle)
-    evaluation = evaluate(model, trained, whole, probability, population, threshold=threshold)
-    evaluation = replace(evaluation, slips=int(slips.sum()))
+    evaluation = evaluate(model, trained, whole, probability, population, threshold=threshold, slips=slips)
     return Learned(
         trained.context.scorer,
         trained.second.scorer,
@@ -197,17 +196,21 @@ def find_middle(trained: Trained, population: Population) -> float:
 
 
 def evaluate(
-    model: MatchModel, trained: Trained, whole: Lesson, probability: Scores, population: Population, *, threshold: float
-) -> Evaluation:
-    """Measure the labelled pairs, of these out-of-fold probabilities, and estimate the quality of the whole table."""
+    model: MatchModel, trained: Trained, whole: Lesson, probability: Scores, population: Population, *,
+    threshold: float, slips: Flags,
+) -> Evaluation:  # fmt: skip
+    """Measure the labelled pairs, of these out-of-fold probabilities, and estimate the quality of the whole table.
+
+    The counts are of all labelled pairs; in the estimates `slips` have no say.
+    """
     features, folds = trained.explained
     names, seed = model.features[: features.shape[1]], model.settings.seed
-    unproposed = sort_out_unproposed(whole, probability, threshold=threshold)
+    unproposed = sort_out_unproposed(whole.select(~slips), probability[~slips], threshold=threshold)
     quality = None
     if population.pairs.any():
         sample, calibration = sample_lesson(trained), trained.decisive.scorer.calibration
         quality = estimate_quality(sample, population, unproposed, calibration, threshold=threshold, seed=seed)
-    return evaluate_scores(
+    measured = evaluate_scores(
         whole.pairs.is_match,
         probability,
         threshold=threshold,
@@ -215,6 +218,7 @@ def evaluate(
         candidate_recall=estimate_coverage(unproposed),
         quality=quality,
     )
+    return replace(measured, slips=int(slips.sum()))
 
 
 def foresee_gain(trained: Trained, evaluation: Evaluation, *, labelled: int, seed: int) -> ExpectedGain:
