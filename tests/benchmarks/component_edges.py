@@ -124,7 +124,7 @@ def main() -> None:
             for method in arguments.methods:
                 results.append(measure(method, edges, work, arguments))
                 print(json.dumps(results[-1]), flush=True)  # noqa: T201  the benchmark's output
-    Console().print(draw_table(results))
+    Console(width=120).print(draw_table(results))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
