@@ -81,7 +81,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     _show_confusion(
         (evaluation.true_positives, evaluation.false_negatives), (evaluation.false_positives, evaluation.true_negatives)
     )
-    _show_slips(evaluation.to_dict())
+    _show_slips(evaluation.slips, evaluation.labeled_pairs)
     show_bars(dict(evaluation.column_importances))
 
 
@@ -109,13 +109,13 @@ def show_metrics(metrics: Mapping[str, Any], told: Mapping[str, Any] | None = No
             (counts.get("NumTruePositives", 0), counts.get("NumFalseNegatives", 0)),
             (counts.get("NumFalsePositives", 0), counts.get("NumTrueNegatives", 0)),
         )
-    _show_slips(intervals)
+    _show_slips(intervals.get("slips", 0), intervals.get("labeled_pairs", 0))
     importances = metrics.get("ColumnImportances") or ()
     show_bars({share["ColumnName"]: share["Importance"] for share in importances})
 
 
-def _show_slips(told: Mapping[str, Any]) -> None:
-    for sentence in tell_slips(told.get("slips", 0), told.get("labeled_pairs", 0)):
+def _show_slips(slips: int, labeled_pairs: int) -> None:
+    for sentence in tell_slips(slips, labeled_pairs):
         say(sentence)
 
 

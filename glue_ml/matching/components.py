@@ -256,7 +256,7 @@ def _keep_rounds_locally(search: Any) -> Any:
     except Py4JError as error:
         raise InputError(
             "this GraphFrames keeps the rounds of its search in a checkpoint folder only, and the session has none; "
-            "set spark.checkpoint.dir, take GraphFrames 0.9 or newer, or use auto or contraction"
+            "set spark.checkpoint.dir, take a GraphFrames that has setUseLocalCheckpoints, or use auto or contraction"
         ) from error
 
 

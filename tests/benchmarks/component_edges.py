@@ -65,7 +65,7 @@ def measure(method: Method, edges: int, work: Path, arguments: argparse.Namespac
     """Run a method in a process of its own and return what it told, with its memory."""
     table, told = work / f"edges-{edges}", work / f"{method}-{edges}.json"
     command = [sys.executable, "-m", "tests.benchmarks.component_edges", "--one", method, str(table), str(told)]
-    submit = f"{os.environ.get('PYSPARK_SUBMIT_ARGS', 'pyspark-shell')}"
+    submit = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
     heap = {"PYSPARK_SUBMIT_ARGS": f"--driver-memory {arguments.heap_mb}m --master {arguments.master} {submit}"}
     ended = run_application(
         command, log=work / f"{method}-{edges}.log", variables={**os.environ, **heap},
