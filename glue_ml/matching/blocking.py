@@ -150,7 +150,7 @@ def extend_index(index: BlockingIndex, added: BlockingIndex, order: Rows) -> Blo
 
 def _code_sources(column: Column) -> npt.NDArray[np.int32]:
     """Return a code per row that depends on its value alone."""
-    coded = (hash_array(np.array([*column.values, ""], dtype=object)) >> np.uint64(33)).astype(np.int32)
+    coded = (hash_array(np.array([*column.values.to_pylist(), ""], dtype=object)) >> np.uint64(33)).astype(np.int32)
     return np.where(column.codes < 0, np.int32(-1), coded[column.codes])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from glue_ml.matching.blocking import BlockingIndex
 from glue_ml.matching.blocking_keys import spell_keys
@@ -83,7 +84,7 @@ def _spell(name: str, records: Records, left: int, right: int) -> Mapping[int, s
     if name == "keys":
         shared = np.intersect1d(records.words[[left]].indices, records.words[[right]].indices)
         # in the order of the vocabulary, as the words are paired
-        return spell_keys([records.vocabulary[word] for word in shared])
+        return spell_keys(records.vocabulary.take(pa.array(shared)).to_pylist())
     return _spell_shared_grams(records, left, right) if name == "grams" else {}
 
 
@@ -91,6 +92,6 @@ def _spell_shared_grams(records: Records, left: int, right: int) -> Mapping[int,
     sides: list[dict[int, str]] = [{}, {}]
     for column in records.columns:
         for side, row in zip(sides, (left, right), strict=True):
-            if column.words is not None and column.codes[row] >= 0:
-                side |= spell_grams(column.values[column.codes[row]])
+            if column.words is not None and (value := column.read(row)) is not None:
+                side |= spell_grams(value)
     return {code: gram for code, gram in sides[0].items() if code in sides[1]}

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pandas.util import hash_array
 from scipy import sparse
 
@@ -25,7 +24,7 @@ PAIRED_WORDS = 5  #: A record's rarest common words are paired; 5 give 10 keys.
 
 def find_keys(records: Records, common: int) -> tuple[Incidence, Rows]:
     """Return the 0/1 matrix of the words of each record and of the pairs of its common ones, and its columns' codes."""
-    words = hash_array(np.array(records.vocabulary, dtype=object)).view(np.int64)
+    words = hash_array(records.vocabulary.to_numpy(zero_copy_only=False)).view(np.int64)
     pairs, codes = _pair_common_words(records, words, common)
     joined = sparse.hstack([records.words[:, : len(words)], pairs], format="csr")
     return _order_columns(joined, np.append(words, codes))
@@ -88,7 +87,7 @@ def find_grams(records: Records) -> tuple[Incidence, Rows]:
     for column in records.columns:
         if column.words is None:
             continue
-        grams = hash_grams(pa.array(column.values, pa.string()))
+        grams = hash_grams(column.values)
         grams.resize(grams.shape[0] + 1, grams.shape[1])
         chosen = grams[column.codes]
         total.resize(chosen.shape)

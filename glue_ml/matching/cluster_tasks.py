@@ -28,9 +28,10 @@ from glue_ml.matching.components import (
     make_frame,
 )
 from glue_ml.matching.model import MatchModel
-from glue_ml.matching.pipeline import Shipped, parallelism
+from glue_ml.matching.pipeline import parallelism
 from glue_ml.matching.records import Records
 from glue_ml.matching.row_pairs import RowPairs, Rows, Scores
+from glue_ml.matching.shipping import Shipped
 from glue_ml.matching.sorted_sets import distinct
 from glue_ml.matching.table import collect_arrow
 

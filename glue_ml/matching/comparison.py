@@ -9,23 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+from pandas import factorize
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA, Indel, JaroWinkler
 
 from glue_ml.matching.profile import ColumnKind, ColumnProfile
-from glue_ml.matching.records import Column, Records, Texts
+from glue_ml.matching.records import MAX_COMPARED, Column, Records
 from glue_ml.matching.semantic_view import measure_meaning
 from glue_ml.matching.weighted_words import WeightedWords, add_up, find_largest, square
 
 Rows = npt.NDArray[np.int64]
 Feature = npt.NDArray[np.float32]
-Kernel = Callable[["Column", Rows, Rows], dict[str, Feature]]
+Texts: TypeAlias = npt.NDArray[np.object_]  #: Strings, as an array: to take many of them at once.
+Kernel = Callable[["ValuePairs"], dict[str, Feature]]
 
 BOTH_MISSING = np.float32(-1.0)
 ONE_MISSING = np.float32(-0.5)
+MAX_EDITED = 128  #: Edit distances look at so many characters: their cost grows with the square.
 RECORD = ""  #: The column name of features of the whole record.
 
 
@@ -40,50 +46,99 @@ class FeatureName:
         return f"{self.column or '*'}:{self.measure}"
 
 
-# ---- kernels: each compares distinct values `left[i]` and `right[i]` of one column, none of them missing
+@dataclass(frozen=True)
+class ValuePairs:
+    """Distinct values `left[i]` and `right[i]` of one column, none of them missing."""
+
+    column: Column
+    left: Rows
+    right: Rows
+
+    @cached_property
+    def _places(self) -> tuple[Rows, Texts]:
+        """Where the two sides (2 x pairs) are in the texts of the values that occur."""
+        place, numbers = factorize(np.concatenate([self.left, self.right]))
+        texts = self.column.values.take(pa.array(numbers)).to_numpy(zero_copy_only=False)
+        return place.reshape(2, -1), cut_texts(texts, MAX_COMPARED)
+
+    @cached_property
+    def _short(self) -> Texts:
+        return cut_texts(self._places[1], MAX_EDITED)
+
+    def rate(self, scorer: Callable[..., float]) -> Feature:
+        """Return what `scorer` says of each pair of texts."""
+        return self._rate(scorer, self._places[1])
+
+    def rate_short(self, scorer: Callable[..., float]) -> Feature:
+        """Return what `scorer` says of the first MAX_EDITED characters of each pair of texts."""
+        return self._rate(scorer, self._short)
+
+    def rate_cores(self, scorer: Callable[..., float]) -> Feature:
+        """Return what `scorer` says of the last seven characters of the texts, or of e-mails' parts before the @."""
+        is_email = self.column.profile.kind is ColumnKind.EMAIL
+        cores = [text.partition("@")[0] if is_email else text[-7:] for text in self._places[1]]
+        return self._rate(scorer, as_texts(cores))
+
+    def _rate(self, scorer: Callable[..., float], texts: Texts) -> Feature:
+        left, right = (texts[side].tolist() for side in self._places[0])
+        return np.asarray(process.cpdist(left, right, scorer=scorer, dtype=np.float32), dtype=np.float32)
 
 
-def _pairwise(scorer: Callable[..., float], texts: Texts, left: Rows, right: Rows) -> Feature:
-    pairs = texts[left].tolist(), texts[right].tolist()
-    return np.asarray(process.cpdist(*pairs, scorer=scorer, dtype=np.float32), dtype=np.float32)
+def cut_texts(texts: Texts, length: int) -> Texts:
+    """Return the texts, each cut to `length` characters."""
+    if max(map(len, texts), default=0) <= length:
+        return texts
+    return as_texts([text[:length] for text in texts])
 
 
-def compare_equality(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
+def as_texts(values: Sequence[str]) -> Texts:
+    """Return strings as an array."""
+    texts = np.empty(len(values), dtype=np.object_)
+    texts[:] = values
+    return texts
+
+
+# ---- kernels
+
+
+def compare_equality(values: ValuePairs) -> dict[str, Feature]:
     """Equal or not; and, where equal, how rare the value is."""
-    number = column.text_numbers
-    equal = (number[left] == number[right]).astype(np.float32)
-    return {"equal": equal, "rarity": equal * column.rarity[left]}
+    column, left, right = values.column, values.left, values.right
+    equal = left == right if column.same is None else column.same[left] == column.same[right]
+    return {"equal": equal.astype(np.float32), "rarity": equal * column.rarity[left]}
 
 
-def compare_edits(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
+def compare_edits(values: ValuePairs) -> dict[str, Feature]:
     """Jaro-Winkler, and optimal string alignment (edits and swaps of neighbours) over the longer length."""
     return {
-        "jaro_winkler": _pairwise(JaroWinkler.normalized_similarity, column.short_texts, left, right),
-        "edit": _pairwise(OSA.normalized_similarity, column.short_texts, left, right),
+        "jaro_winkler": values.rate_short(JaroWinkler.normalized_similarity),
+        "edit": values.rate_short(OSA.normalized_similarity),
     }
 
 
-def compare_word_sets(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
+def compare_word_sets(values: ValuePairs) -> dict[str, Feature]:
     """Likeness of the word sets, and of the longest common subsequence of the strings (OVERLAPS come with rarity)."""
     return {
-        "word_set": _pairwise(fuzz.token_set_ratio, column.texts, left, right) / np.float32(100),
-        "common_letters": _pairwise(Indel.normalized_similarity, column.texts, left, right),
+        "word_set": values.rate(fuzz.token_set_ratio) / np.float32(100),
+        "common_letters": values.rate(Indel.normalized_similarity),
     }
 
 
-def compare_numbers(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
+def compare_numbers(values: ValuePairs) -> dict[str, Feature]:
     """Relative difference of two quantities, as a similarity."""
-    assert column.numbers is not None
-    a, b = column.numbers[left], column.numbers[right]
+    numbers = values.column.numbers
+    assert numbers is not None
+    a, b = numbers[values.left], numbers[values.right]
     largest = np.maximum(np.abs(a), np.abs(b))
     similarity = 1.0 - np.abs(a - b) / np.where(largest == 0, 1.0, 2.0 * largest)
     return {"closeness": np.nan_to_num(similarity, nan=float(BOTH_MISSING)).astype(np.float32)}
 
 
-def compare_dates(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
+def compare_dates(values: ValuePairs) -> dict[str, Feature]:
     """Agreement of year, month and day, as they stand or with day and month swapped, and years between."""
-    assert column.dates is not None
-    a, b = column.dates[left], column.dates[right]
+    dates = values.column.dates
+    assert dates is not None
+    a, b = dates[values.left], dates[values.right]
     known = ~np.isnan(a[:, 0]) & ~np.isnan(b[:, 0])
     straight = (a == b).sum(axis=1)
     swapped = (a[:, 0] == b[:, 0]).astype(int) + (a[:, 1] == b[:, 2]) + (a[:, 2] == b[:, 1])
@@ -94,9 +149,9 @@ def compare_dates(column: Column, left: Rows, right: Rows) -> dict[str, Feature]
     }
 
 
-def compare_cores(column: Column, left: Rows, right: Rows) -> dict[str, Feature]:
+def compare_cores(values: ValuePairs) -> dict[str, Feature]:
     """Agreement of the last seven characters (a phone without its prefixes) or of an e-mail's part before the @."""
-    return {"core": _pairwise(JaroWinkler.normalized_similarity, column.cores, left, right)}
+    return {"core": values.rate_cores(JaroWinkler.normalized_similarity)}
 
 
 _EQUALITY_AND_EDITS: tuple[Kernel, ...] = (compare_equality, compare_edits)
@@ -184,7 +239,8 @@ def _compare_column(column: Column, words: WeightedWords | None, left: Rows, rig
         np.minimum(a[present], b[present]) * size + np.maximum(a[present], b[present]), return_inverse=True
     )
     low, high = np.divmod(pairs, size)
-    measured = [feature for kernel in kernels for feature in kernel(column, low, high).values()]
+    values = ValuePairs(column, low, high)
+    measured = [feature for kernel in kernels for feature in kernel(values).values()]
     compared = np.stack(measured, axis=-1)
     if worded:
         assert words is not None

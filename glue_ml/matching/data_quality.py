@@ -76,7 +76,7 @@ def inspect_columns(records: Records) -> tuple[ColumnQuality, ...]:
 def _inspect(column: Column) -> ColumnQuality:
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.values))
     order = sorted(np.argsort(-counts, kind="stable")[: 10 * FREQUENT_VALUES].tolist(), key=lambda i: (-counts[i], i))
-    frequent = tuple((column.values[i], int(counts[i])) for i in order[:FREQUENT_VALUES] if counts[i] > 0)
+    frequent = tuple((column.values[i].as_py(), int(counts[i])) for i in order[:FREQUENT_VALUES] if counts[i] > 0)
     profile = column.profile
     return ColumnQuality(
         profile.name, profile.kind.value, len(column.codes), int(counts.sum()), int((counts > 0).sum()), frequent

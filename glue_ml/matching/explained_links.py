@@ -16,9 +16,10 @@ from glue_ml.matching.candidate_lists import look_up_lists
 from glue_ml.matching.contributions import Contributions
 from glue_ml.matching.explanation import examine_pairs
 from glue_ml.matching.model import MatchModel
-from glue_ml.matching.pipeline import Blocked, Shipped, parallelism, stack_columns
+from glue_ml.matching.pipeline import Blocked, parallelism, stack_columns
 from glue_ml.matching.rivals import RIVALS
 from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, locate
+from glue_ml.matching.shipping import Shipped
 
 LINKS_PER_GROUP = 100  #: Links told of a group unless asked for others; the group's number of links is told as well.
 TOP_FEATURES = 5  #: Contributions told of a link.

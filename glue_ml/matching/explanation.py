@@ -17,7 +17,7 @@ from glue_ml.matching.comparison import RECORD, Feature, compare
 from glue_ml.matching.contributions import Contributions, weigh_features
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import stack_columns
-from glue_ml.matching.records import Column, Records
+from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import RIVALS
 from glue_ml.matching.row_pairs import locate
 
@@ -220,11 +220,7 @@ def _share_out(found: Contributions, pair: int) -> tuple[FeatureShare, ...]:
 
 
 def _compared_values(records: Records, left: int, right: int) -> tuple[tuple[str, str | None, str | None], ...]:
-    def read(column: Column, row: int) -> str | None:
-        code = column.codes[row]
-        return column.values[code] if code >= 0 else None
-
-    return tuple((column.profile.name, read(column, left), read(column, right)) for column in records.columns)
+    return tuple((column.profile.name, column.read(left), column.read(right)) for column in records.columns)
 
 
 def show_values(told: Explanation, values: Mapping[str, Mapping[str, str | None]]) -> Explanation:

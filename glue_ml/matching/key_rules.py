@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from pandas.util import hash_array
 
 from glue_ml.matching.blocking_keys import count_rows, number_codes
@@ -187,7 +188,7 @@ Read = tuple[Rows, Sequence[str]]  #: Places of distinct values, and a text that
 
 
 def _read_values(column: Column, records: Records) -> Read:
-    return np.arange(len(column.values)), column.values
+    return np.arange(len(column.values)), column.values.to_pylist()
 
 
 def _read_starts(column: Column, records: Records) -> Read:
@@ -199,7 +200,7 @@ def _read_ends(column: Column, records: Records) -> Read:
 
 
 def _read_ends_of(column: Column, cut: Callable[[str], str]) -> Read:
-    letters = ["".join(filter(str.isalnum, value)) for value in column.values]
+    letters = ["".join(filter(str.isalnum, value)) for value in column.values.to_pylist()]
     long = [place for place, text in enumerate(letters) if len(text) >= ENDS]
     return np.array(long, dtype=np.int64), [cut(letters[place]) for place in long]
 
@@ -214,14 +215,14 @@ def _read_code_words(column: Column, records: Records) -> Read:
 
 def _read_rarest(column: Column, records: Records, wanted: Callable[[str], bool]) -> Read:
     assert column.words is not None
-    chosen = np.array([wanted(word) for word in records.vocabulary] + [False], dtype=bool)
+    chosen = np.array([wanted(word) for word in records.vocabulary.to_pylist()] + [False], dtype=bool)
     numbers = column.words.indices
     rows = _list_rows(column.words)[chosen[numbers]]
     numbers = numbers[chosen[numbers]]
     order = np.lexsort((numbers, records.frequency[numbers], rows))
     rows, numbers = rows[order], numbers[order]
     first = np.arange(len(rows)) - np.searchsorted(rows, rows) < WIDEST
-    return rows[first], [records.vocabulary[number] for number in numbers[first]]
+    return rows[first], records.vocabulary.take(pa.array(numbers[first])).to_pylist()
 
 
 _READERS: dict[str, Callable[[Column, Records], Read]] = {

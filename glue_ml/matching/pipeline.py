@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,9 @@ from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import RIVALS
+from glue_ml.matching.shipping import Shipped
 from glue_ml.matching.table import collect_arrow
 
-T = TypeVar("T")
 Rows = npt.NDArray[np.int64]
 
 DRIVER_ROWS = 20_000  #: Up to so many rows the driver does the work itself.
@@ -144,7 +144,7 @@ def open_candidates(spark: SparkSession, blocked: Blocked) -> Candidates:
     """Return the candidate pairs of `blocked` by the plan that `choose_plan` chooses."""
     if choose_plan(blocked.index).name == "driver":
         return DriverCandidates(blocked)
-    return SparkCandidates(spark, blocked)
+    return SparkCandidates(spark, Shipped(spark, blocked))
 
 
 @dataclass(frozen=True)
@@ -173,15 +173,18 @@ class DriverCandidates:
 
 @dataclass(frozen=True)
 class SparkCandidates:
-    """Candidate pairs on Spark; every question blocks and compares anew, and merges within a task before collecting."""
+    """Candidate pairs on Spark; every question blocks and compares anew, and merges within a task before collecting.
+
+    Records and index are sent once, whatever is asked.
+    """
 
     spark: SparkSession
-    blocked: Blocked
+    shipped: Shipped[Blocked]
 
-    @cached_property
-    def shipped(self) -> Shipped[Blocked]:
-        """The records and the index on every worker; sent once, whatever is asked."""
-        return Shipped(self.spark, self.blocked)
+    @property
+    def blocked(self) -> Blocked:
+        """The records and the index they come from, as they are shipped."""
+        return self.shipped.value
 
     def ask(self, question: Question) -> pa.Table:
         """Return the merged answer over all candidate pairs. Cost: two Spark jobs, one of them short."""
@@ -196,29 +199,6 @@ class SparkCandidates:
         return question.merge(
             collect_arrow(packed.mapInArrow(_ask_task(self.shipped, question, read), question.schema))
         )
-
-
-class Shipped(Generic[T]):
-    """A value that every worker gets once, by Spark's broadcast; Spark Connect has none and ships it with the task."""
-
-    def __init__(self, spark: SparkSession, value: T) -> None:
-        self._broadcast: Any = None
-        self._value: Any = None
-        try:
-            self._broadcast = spark.sparkContext.broadcast(value)
-        except (AttributeError, NotImplementedError, RuntimeError):
-            self._value = value
-
-    @property
-    def value(self) -> T:
-        """The value, on the driver or on a worker."""
-        value: T = self._value if self._broadcast is None else self._broadcast.value
-        return value
-
-    def release(self) -> None:
-        """Free the workers' copies; a task that still needs the value fetches it again."""
-        if self._broadcast is not None:
-            self._broadcast.unpersist()
 
 
 _PACKED = "part long, packed binary"

@@ -6,15 +6,14 @@ This is what blocking and comparison read. It is built once per run and, while i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas import factorize
 
 from glue_ml.matching.profile import ColumnKind, ColumnProfile, parse_date, parse_number, profile_column
 from glue_ml.matching.semantic import Semantics, choose_semantic_columns, learn_semantics
@@ -22,10 +21,7 @@ from glue_ml.matching.sentence_encoder import Vectors
 from glue_ml.matching.tokens import Incidence, build_incidence, clean, encode_sorted, split_words
 from glue_ml.matching.weighted_words import WeightedWords
 
-Texts: TypeAlias = npt.NDArray[np.object_]  #: Strings, as an array: to take many of them at once.
-
-MAX_EDIT_LENGTH = 128  #: Edit distances look at so many characters: their cost grows with the square.
-MAX_SET_LENGTH = 400  #: Word-set ratios look at so many.
+MAX_COMPARED = 400  #: Comparisons look at so many characters of a value.
 MAX_SOURCES = 10  #: Each source has an inverted index of its own.
 WORDLESS = frozenset({ColumnKind.EMPTY, ColumnKind.CATEGORY})  #: Kinds whose words are too common to be evidence.
 
@@ -35,44 +31,26 @@ class Column:
     """One column: row i holds `values[codes[i]]`, or nothing where the code is -1.
 
     `words` has a row per distinct value and one empty row at its end, which code -1 selects.
-    `numbers` (one per distinct value, NaN where it is none) is set for numbers, `dates` (year, month, day) for dates.
+    `same` is a number per distinct value, equal where values are the same as far as they are compared; None where no
+    two are. `numbers` (one per distinct value, NaN where it is none) is set for numbers, `dates` (year, month, day) for
+    dates.
     """
 
     profile: ColumnProfile
     codes: npt.NDArray[np.int32]
-    values: list[str]
+    values: pa.StringArray
     rarity: npt.NDArray[np.float32]  #: -log of the value's share of the filled rows, over log(rows): 0 to 1.
     words: Incidence | None
+    same: npt.NDArray[np.int32] | None = None
     numbers: npt.NDArray[np.float64] | None = None
     dates: npt.NDArray[np.float64] | None = None
     vectors: Vectors | None = None  #: What the values mean, where that is read; and zeros at the end, for code -1.
     searched: bool = False  #: Whether blocking searches by `vectors`.
 
-    def __getstate__(self) -> dict[str, Any]:
-        # what follows from the values is not sent to workers with them
-        return {each.name: getattr(self, each.name) for each in fields(self)}
-
-    @cached_property
-    def texts(self) -> Texts:
-        """The distinct values, cut to what word-set ratios look at."""
-        return cut_texts(self.values, MAX_SET_LENGTH)
-
-    @cached_property
-    def short_texts(self) -> Texts:
-        """The distinct values, cut to what edit distances look at."""
-        return cut_texts(self.values, MAX_EDIT_LENGTH)
-
-    @cached_property
-    def text_numbers(self) -> npt.NDArray[np.int64]:
-        """A number for each distinct value; equal for equal `texts`."""
-        return np.asarray(factorize(self.texts)[0], dtype=np.int64)
-
-    @cached_property
-    def cores(self) -> Texts:
-        """Of each distinct value the last seven characters, or an e-mail's part before the @."""
-        is_email = self.profile.kind is ColumnKind.EMAIL
-        cores = [value.partition("@")[0] if is_email else value[-7:] for value in self.values]
-        return cut_texts(cores, MAX_SET_LENGTH)
+    def read(self, row: int) -> str | None:
+        """Return the value of a row; None where it is missing."""
+        code = int(self.codes[row])
+        return None if code < 0 else self.values[code].as_py()
 
 
 @dataclass(frozen=True)
@@ -97,8 +75,9 @@ class Records:
     keys: pa.StringArray
     columns: tuple[Column, ...]
     words: Incidence  #: rows x vocabulary, 0/1: the words of all columns together.
-    vocabulary: list[str]
+    vocabulary: pa.StringArray
     counts: ValueCounts | None = None  #: None: their own.
+    laid_out_with: ClassVar = ("idf", "frequency", "weighted_words", "weighted_codes", "weighted_columns")
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -118,12 +97,12 @@ class Records:
         """The number of rows that hold each word, by `counts`."""
         if self.counts is None:
             return np.bincount(self.words.indices, minlength=self.words.shape[1])
-        return look_up_counts(pa.array(self.vocabulary, pa.string()), self.counts.words, self.counts.word_rows)
+        return look_up_counts(self.vocabulary, self.counts.words, self.counts.word_rows)
 
     @cached_property
     def code_words(self) -> npt.NDArray[np.bool_]:
         """Which words hold a digit: model numbers, house numbers, years."""
-        has_digit = pc.match_substring_regex(pa.array(self.vocabulary, pa.string()), r"\p{Nd}")
+        has_digit = pc.match_substring_regex(self.vocabulary, r"\p{Nd}")
         return np.asarray(has_digit.to_numpy(zero_copy_only=False), dtype=bool)
 
     @cached_property
@@ -152,13 +131,6 @@ class Records:
         return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
 
 
-def cut_texts(values: Sequence[str], length: int) -> Texts:
-    """Return the values as an array, each cut to `length` characters."""
-    texts = np.empty(len(values), dtype=np.object_)
-    texts[:] = [value if len(value) <= length else value[:length] for value in values]
-    return texts
-
-
 def could_be_source(column: Column) -> bool:
     """Tell whether a column may name the source that a record comes from: a category of a few values, never missing."""
     profile = column.profile
@@ -181,10 +153,10 @@ def look_up_counts(
 
 def count_values(table: pa.Table, records: Records) -> ValueCounts:
     """Count the values and words of `table`, of which `records` were prepared."""
-    encoded = [_encode(table.column(i)) for i in range(1, table.num_columns)]
+    encoded = [encode_column(table.column(i)) for i in range(1, table.num_columns)]
     return ValueCounts(
         len(records),
-        pa.array(records.vocabulary, pa.string()),
+        records.vocabulary,
         records.frequency,
         tuple(values for _, values in encoded),
         tuple(np.bincount(codes[codes >= 0], minlength=len(values)) for codes, values in encoded),
@@ -204,7 +176,7 @@ def prepare_records(
     """
     table = table.take(pc.sort_indices(table.column(0)))
     keys = table.column(0).combine_chunks()
-    encoded = [_encode(table.column(i)) for i in range(1, table.num_columns)]
+    encoded = [encode_column(table.column(i)) for i in range(1, table.num_columns)]
     if profiles is None:
         profiles = [
             profile_column(name, values.to_pylist(), np.bincount(codes[codes >= 0]), rows=len(keys))
@@ -224,7 +196,7 @@ def prepare_records(
 def learn_meaning(records: Records, setting: str) -> Semantics | None:
     """Return how to read the meaning of the columns where that may pay, by the encoder that `setting` names."""
     chosen = choose_semantic_columns(records.profiles)
-    texts = {column.profile.name: column.values for column in records.columns if column.profile.name in chosen}
+    texts = {c.profile.name: c.values.to_pylist() for c in records.columns if c.profile.name in chosen}
     return learn_semantics(texts, setting)
 
 
@@ -237,18 +209,15 @@ def _add_vectors(column: Column, semantics: Semantics) -> Column:
     name = column.profile.name
     if name not in semantics.columns:
         return column
-    vectors = semantics.encode(name, column.values) if column.vectors is None else column.vectors
+    vectors = semantics.encode(name, column.values.to_pylist()) if column.vectors is None else column.vectors
     return replace(column, vectors=vectors, searched=name in semantics.searched)
 
 
-def encode_column(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Return the code of each row of a table's column (-1: missing), and the values, as `Column` has them."""
-    codes, values = _encode(column)
-    return codes, values.to_pylist()
+def encode_column(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
+    """Dictionary-encode a column of strings after cleaning; distinct raw values are cleaned once.
 
-
-def _encode(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
-    """Dictionary-encode a column of strings after cleaning; distinct raw values are cleaned once."""
+    Returns the code of each row (-1: missing), and the values in order.
+    """
     raw = column.combine_chunks().dictionary_encode()
     recode, values = encode_sorted(clean(raw.dictionary.cast(pa.string())))
     recode = np.append(recode, -1).astype(np.int32)
@@ -274,14 +243,21 @@ def _build_column(
 ) -> Column:
     if profile.kind is ColumnKind.PHONE:
         dictionary = pc.replace_substring_regex(dictionary, r"\P{Nd}+", "")
-    values = dictionary.to_pylist()
     numbers = dates = None
     if profile.kind is ColumnKind.NUMBER:
-        numbers = np.array([parse_number(value) for value in values], dtype=np.float64)
+        numbers = np.array([parse_number(value) for value in dictionary.to_pylist()], dtype=np.float64)
     if profile.kind is ColumnKind.DATE:
         nothing = (np.nan, np.nan, np.nan)
-        dates = np.array([parse_date(value) or nothing for value in values], dtype=np.float64).reshape(-1, 3)
-    return Column(profile, codes, values, inverse_frequency(*counted), words, numbers, dates)
+        parsed = [parse_date(value) or nothing for value in dictionary.to_pylist()]
+        dates = np.array(parsed, dtype=np.float64).reshape(-1, 3)
+    rarity, same = inverse_frequency(*counted), _number_same(dictionary)
+    return Column(profile, codes, dictionary, rarity, words, same, numbers, dates)
+
+
+def _number_same(values: pa.StringArray) -> npt.NDArray[np.int32] | None:
+    """Return `Column.same`: values may differ in what is not compared, or in what was taken out of them."""
+    compared = pc.utf8_slice_codeunits(values, 0, MAX_COMPARED).dictionary_encode()
+    return None if len(compared.dictionary) == len(values) else compared.indices.to_numpy()
 
 
 def _with_empty_row(matrix: Incidence) -> Incidence:

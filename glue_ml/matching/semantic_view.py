@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ class SemanticView:
     codes: npt.NDArray[np.int32]
     source: Sources | None = None
     partition: Partition | None = None
+    laid_out_with: ClassVar = ("embeddings",)
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ class SparseView:
     codes: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  #: By column, ascending: which feature.
     source: Sources | None = None
     is_optional: bool = False
+    laid_out_with: ClassVar = ("searched",)
 
     @cached_property
     def inverted(self) -> Incidence:

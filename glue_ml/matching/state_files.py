@@ -164,7 +164,7 @@ def _add_meaning(state: MatchState, model: MatchModel) -> MatchState:
     views = []
     for name in (name for name in model.semantics.columns if name in model.semantics.searched):
         codes, values = encode_column(state.table.column(name))
-        views.append(SemanticView(name, model.semantics.encode(name, values), codes, state.index.source))
+        views.append(SemanticView(name, model.semantics.encode(name, values.to_pylist()), codes, state.index.source))
     return replace(state, index=replace(state.index, views=(*state.index.views, *views)))
 
 

@@ -49,11 +49,10 @@ def split_words(values: pa.Array) -> Words:
     return Words(offsets, flat.filter(pa.array(keep)).take(pa.array(order)))
 
 
-def build_incidence(columns: list[Words]) -> tuple[list[Incidence], list[str]]:
+def build_incidence(columns: list[Words]) -> tuple[list[Incidence], pa.StringArray]:
     """Number the words of all `columns` in one sorted vocabulary; return a 0/1 matrix per column, and that."""
     flat = pa.concat_arrays([words.flat for words in columns]) if columns else pa.array([], pa.string())
-    codes, dictionary = encode_sorted(flat)
-    vocabulary = dictionary.to_pylist()
+    codes, vocabulary = encode_sorted(flat)
     matrices, start = [], 0
     for words in columns:
         stop = start + len(words.flat)

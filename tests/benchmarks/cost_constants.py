@@ -139,8 +139,7 @@ def measure_memory(table: pa.Table, records: Records) -> Iterator[tuple[str, flo
     rows = len(records)
     yield "Arrow table, bytes a row", table.nbytes / rows
     columns = sum(map(_column_bytes, records.columns))
-    vocabulary = sum(sys.getsizeof(word) + 8 for word in records.vocabulary)
-    whole = columns + vocabulary + _matrix_bytes(records.words) + records.keys.nbytes
+    whole = columns + records.vocabulary.nbytes + _matrix_bytes(records.words) + records.keys.nbytes
     yield "records, bytes a row", whole / rows
 
 
@@ -173,7 +172,7 @@ def measure_columns(table: pa.Table, *, without: Sequence[str] = ()) -> Iterator
             name,
             {
                 "kind": column.profile.kind.value,
-                "chars": sum(map(len, column.values)) / max(len(column.values), 1),
+                "chars": sum(map(len, column.values.to_pylist())) / max(len(column.values), 1),
                 "words": 0.0 if column.words is None else column.words.nnz / max(len(column.values), 1),
                 "distinct": len(column.values) / len(records),
                 "fill": column.profile.fill,
@@ -198,8 +197,8 @@ def _matrix_bytes(matrix: Any) -> int:
 
 
 def _column_bytes(column: Column) -> int:
-    arrays = [a.nbytes for a in (column.codes, column.rarity, column.numbers, column.dates) if a is not None]
-    return sum(sys.getsizeof(value) + 8 for value in column.values) + sum(arrays) + _matrix_bytes(column.words)
+    arrays = (column.codes, column.rarity, column.same, column.numbers, column.dates)
+    return int(column.values.nbytes) + sum(a.nbytes for a in arrays if a is not None) + _matrix_bytes(column.words)
 
 
 def _time(function: Callable[[], T]) -> tuple[T, float]:

@@ -50,7 +50,7 @@ def share(records: Records, rule: KeyRule, left: int, right: int) -> bool:
 
 def value_of(records: Records, name: str, row: int) -> str:
     column = next(column for column in records.columns if column.profile.name == name)
-    return str(column.values[column.codes[row]])
+    return str(column.read(row))
 
 
 def test_a_rule_brings_together_rows_that_agree_in_all_of_its_parts() -> None:

@@ -154,8 +154,8 @@ def is_proposed(index: BlockingIndex, left: int, right: int) -> bool:
 
 
 def count_equal(records: Records, row: int) -> int:
-    words = {frozenset(text.split()) for text in (records.columns[0].values[records.columns[0].codes[row]],)}
-    return sum(frozenset(records.columns[0].values[code].split()) in words for code in records.columns[0].codes)
+    sets = [frozenset((records.columns[0].read(each) or "").split()) for each in range(len(records))]
+    return sets.count(sets[row])
 
 
 def make_model(records: Records, semantics: Semantics | None) -> MatchModel:

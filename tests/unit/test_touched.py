@@ -44,7 +44,7 @@ def to_table(rows: dict[str, Row]) -> pa.Table:
 
 def read_meaning(column: Column) -> Column:
     """Vectors that follow from the value alone; what they mean does not matter here."""
-    seeds = [zlib.crc32(value.encode()) for value in column.values]
+    seeds = [zlib.crc32(value.encode()) for value in column.values.to_pylist()]
     vectors = [np.random.default_rng(seed).normal(size=3) for seed in seeds]
     return replace(column, vectors=scale_rows(np.array([*vectors, np.zeros(3)])), searched=True)
 
