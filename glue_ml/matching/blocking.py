@@ -10,22 +10,24 @@ number of multiply-adds of a self-join, is bounded by a budget: the commonest fe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from pandas.util import hash_array
-from scipy import sparse
 
-from glue_ml.matching.blocking_keys import count_rows, find_grams, find_keys
+from glue_ml.matching.blocking_keys import find_grams, find_keys
 from glue_ml.matching.candidate_lists import CandidateLists, look_up_context, rank_candidates
+from glue_ml.matching.feature_sets import FeatureSets
 from glue_ml.matching.key_rules import KeyRule, find_rule_keys
 from glue_ml.matching.nearest import choose_partition
 from glue_ml.matching.records import Column, Records, inverse_frequency
 from glue_ml.matching.semantic_view import SemanticView
 from glue_ml.matching.sorted_sets import distinct, look_up
 from glue_ml.matching.sparse_view import SparseView
+from glue_ml.matching.threads import map_at_once
+from glue_ml.matching.tokens import Incidence
 from glue_ml.matching.views import Sources, View
 
 Rows = npt.NDArray[np.int64]
@@ -112,16 +114,23 @@ def build_index(
     common = bounded_frequency(records.frequency, work) if counts is None else counts.common
     column = next((column for column in records.columns if column.profile.name == source), None)
     sources = None if column is None else _code_sources(column)
-    plain = [
-        SparseView("keys", *find_keys(records, common), sources),
-        SparseView("grams", *find_grams(records), sources),
-    ]
+    finders: dict[str, Callable[[], FeatureSets]] = {
+        "keys": lambda: find_keys(records, common),
+        "grams": lambda: find_grams(records),
+    }
+    found = dict(zip(finders, map_at_once(lambda find: find(), finders.values()), strict=True))
     if rules:
         keys = find_rule_keys(records, rules)
-        plain.append(SparseView(LEARNED_KEYS, keys.matrix, keys.codes, sources, is_optional=True))
-    counted = _count_keys(plain, common, work) if counts is None else counts
+        found[LEARNED_KEYS] = FeatureSets.of(keys.matrix, keys.codes)
+    counted = _count_keys(tuple(found.values()), common, work) if counts is None else counts
     # a feature that one row has proposes nothing, but where others count it another row may come and share it
-    views = (_weigh(view, counted, place, lone=counts is not None) for place, view in enumerate(plain))
+    views = (
+        SparseView(
+            name, _weigh(features, counted, place, lone=counts is not None), features.codes, sources,
+            is_optional=name == LEARNED_KEYS,
+        )
+        for place, (name, features) in enumerate(found.items())
+    )  # fmt: skip
     # a partition follows the table, so a table that is to change without being searched anew has none
     semantic = build_semantic_views(records, sources, partitioned=counts is None)
     return BlockingIndex(budget, (*views, *semantic), counted)
@@ -154,10 +163,10 @@ def _code_sources(column: Column) -> npt.NDArray[np.int32]:
     return np.where(column.codes < 0, np.int32(-1), coded[column.codes])
 
 
-def _count_keys(views: Sequence[SparseView], common: int, work: int) -> KeyCounts:
-    frequency = tuple(count_rows(view.matrix) for view in views)
+def _count_keys(found: Sequence[FeatureSets], common: int, work: int) -> KeyCounts:
+    frequency = tuple(features.frequency for features in found)
     caps = tuple(bounded_frequency(rows, work) for rows in frequency)
-    return KeyCounts(views[0].rows, common, caps, tuple(view.codes for view in views), frequency)
+    return KeyCounts(found[0].rows, common, caps, tuple(features.codes for features in found), frequency)
 
 
 def _look_up_codes(codes: Rows, known: Rows, rows: Rows) -> Rows:
@@ -182,17 +191,11 @@ def bounded_frequency(frequency: npt.NDArray[np.int64], work: int) -> int:
     return int(ordered[affordable]) - 1
 
 
-def _weigh(view: SparseView, counts: KeyCounts, place: int, *, lone: bool) -> SparseView:
-    """Weigh the features by idf and scale the rows to length 1; leave out features too common, or `lone` ones."""
-    frequency = _look_up_codes(view.codes, counts.codes[place], counts.frequency[place])
-    idf = inverse_frequency(frequency, counts.rows)
-    kept = (frequency <= counts.caps[place]) & (lone | (count_rows(view.matrix) > 1))
-    norm = np.sqrt(np.asarray(view.matrix.multiply(idf**2).sum(axis=1))).ravel()
-    weighted = view.matrix.multiply(idf * kept).tocsr().astype(np.float32)
-    weighted.eliminate_zeros()
-    weighted = sparse.diags(1.0 / np.maximum(norm, 1e-6)).dot(weighted).tocsr().astype(np.float32)
-    weighted.sort_indices()
-    return replace(view, matrix=weighted)
+def _weigh(features: FeatureSets, counts: KeyCounts, place: int, *, lone: bool) -> Incidence:
+    """Weigh the features by idf; leave out those that are too common, or `lone`."""
+    frequency = _look_up_codes(features.codes, counts.codes[place], counts.frequency[place])
+    kept = (frequency <= counts.caps[place]) & (lone | (features.frequency > 1))
+    return features.weigh(inverse_frequency(frequency, counts.rows), kept)
 
 
 def list_candidates(index: BlockingIndex, rows: Rows) -> CandidateLists:

@@ -13,21 +13,24 @@ import numpy.typing as npt
 from pandas.util import hash_array
 from scipy import sparse
 
+from glue_ml.matching.feature_sets import FeatureSets, unite
 from glue_ml.matching.records import Records
-from glue_ml.matching.tokens import Incidence, hash_grams
+from glue_ml.matching.tokens import GRAM_BITS, Incidence, hash_grams
 
 Rows = npt.NDArray[np.int64]
 
 PAIR_FACTOR = np.int64(0x1E3779B97F4A7C15)  #: Odd, so that the code of a pair of words tells which comes first.
+RANK_BITS = 32  #: More words than a vocabulary has.
 PAIRED_WORDS = 5  #: A record's rarest common words are paired; 5 give 10 keys.
 
 
-def find_keys(records: Records, common: int) -> tuple[Incidence, Rows]:
-    """Return the 0/1 matrix of the words of each record and of the pairs of its common ones, and its columns' codes."""
-    words = hash_array(records.vocabulary.to_numpy(zero_copy_only=False)).view(np.int64)
+def find_keys(records: Records, common: int) -> FeatureSets:
+    """Return the words of each record and the pairs of its common ones."""
+    # words are distinct: there is nothing to gain by looking for equal ones first
+    words = hash_array(records.vocabulary.to_numpy(zero_copy_only=False), categorize=False).view(np.int64)
     pairs, codes = _pair_common_words(records, words, common)
     joined = sparse.hstack([records.words[:, : len(words)], pairs], format="csr")
-    return _order_columns(joined, np.append(words, codes))
+    return _order_features(joined, np.append(words, codes))
 
 
 def spell_keys(words: Sequence[str]) -> dict[int, str]:
@@ -40,13 +43,14 @@ def spell_keys(words: Sequence[str]) -> dict[int, str]:
     return spelled
 
 
-def _order_columns(matrix: Incidence, codes: Rows) -> tuple[Incidence, Rows]:
+def _order_features(matrix: Incidence, codes: Rows) -> FeatureSets:
+    """Return the features of a matrix in the order of their codes."""
     order = np.argsort(codes)
     number = np.empty(len(codes), dtype=np.int32)
     number[order] = np.arange(len(codes))
     ordered = Incidence((matrix.data, number[matrix.indices], matrix.indptr), shape=matrix.shape)
     ordered.sort_indices()
-    return ordered, codes[order]
+    return FeatureSets.of(ordered, codes[order])
 
 
 def _pair_common_words(records: Records, letters: Rows, cap: int) -> tuple[Incidence, Rows]:
@@ -55,14 +59,16 @@ def _pair_common_words(records: Records, letters: Rows, cap: int) -> tuple[Incid
     A word is as common as `records.counts` say. `letters` are the words' codes.
     """
     words = records.words
-    frequency = records.frequency[words.indices]
-    common = frequency > cap
+    common = (records.frequency > cap)[words.indices]
     rows = np.repeat(np.arange(words.shape[0]), np.diff(words.indptr))[common]
-    codes, frequency = words.indices[common].astype(np.int64), frequency[common]
-    order = np.lexsort((codes, frequency, rows))
-    rows, codes = rows[order], codes[order]
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    rows, codes = rows[place < PAIRED_WORDS], codes[place < PAIRED_WORDS]
+    by_frequency = np.argsort(records.frequency, kind="stable")
+    rank = np.empty_like(by_frequency)
+    rank[by_frequency] = np.arange(len(by_frequency))
+    # row and rank in one number, as numbers are sorted several times as fast as pairs of them
+    ordered = np.sort((rows << RANK_BITS) | rank[words.indices[common]])
+    first = np.cumsum(np.bincount(rows, minlength=words.shape[0])) - np.bincount(rows, minlength=words.shape[0])
+    ordered = ordered[np.arange(len(ordered)) - first[ordered >> RANK_BITS] < PAIRED_WORDS]
+    rows, codes = ordered >> RANK_BITS, by_frequency[ordered & ((1 << RANK_BITS) - 1)]
     pair_rows, pair_codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for gap in range(1, PAIRED_WORDS):
         both = np.flatnonzero(rows[gap:] == rows[:-gap]) if len(rows) > gap else np.zeros(0, np.int64)
@@ -81,24 +87,21 @@ def number_codes(rows: Rows, codes: Rows, height: int) -> tuple[Incidence, Rows]
     return matrix, distinct
 
 
-def find_grams(records: Records) -> tuple[Incidence, Rows]:
-    """Return the 0/1 matrix of the grams of each record, and the hashes of those that occur, by number."""
-    total = Incidence((len(records), 1), dtype=np.float32)
-    for column in records.columns:
-        if column.words is None:
-            continue
-        grams = hash_grams(column.values)
-        grams.resize(grams.shape[0] + 1, grams.shape[1])
-        chosen = grams[column.codes]
-        total.resize(chosen.shape)
-        total = total + chosen
-    total.data[:] = 1.0
-    seen = np.flatnonzero(count_rows(total))
-    number = np.zeros(total.shape[1], dtype=total.indices.dtype)
-    number[seen] = np.arange(len(seen))
-    return Incidence((total.data, number[total.indices], total.indptr), shape=(len(records), len(seen))), seen
+def find_grams(records: Records) -> FeatureSets:
+    """Return the grams of each record; their codes are their hashes."""
+    parts = [(_with_empty_row(hash_grams(c.values)), c.codes) for c in records.columns if c.words is not None]
+    occurs = np.zeros(1 << GRAM_BITS, dtype=bool)
+    for grams, _ in parts:
+        occurs[grams.indices] = True
+    seen = np.flatnonzero(occurs)
+    number = np.cumsum(occurs, dtype=np.int32) - 1
+    narrow = [
+        (Incidence((grams.data, number[grams.indices], grams.indptr), shape=(grams.shape[0], len(seen))), codes)
+        for grams, codes in parts
+    ]
+    return FeatureSets(*unite(narrow, len(records)), seen)
 
 
-def count_rows(matrix: Incidence) -> npt.NDArray[np.int64]:
-    """Return in how many rows each column of a 0/1 matrix is set."""
-    return np.bincount(matrix.indices, minlength=matrix.shape[1])
+def _with_empty_row(grams: Incidence) -> Incidence:
+    grams.resize(grams.shape[0] + 1, grams.shape[1])
+    return grams

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandas import factorize
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA, Indel, JaroWinkler
@@ -27,6 +28,7 @@ from glue_ml.matching.weighted_words import WeightedWords, add_up, find_largest,
 Rows = npt.NDArray[np.int64]
 Feature = npt.NDArray[np.float32]
 Texts: TypeAlias = npt.NDArray[np.object_]  #: Strings, as an array: to take many of them at once.
+TextPairs: TypeAlias = tuple[list[str], list[str]]
 Kernel = Callable[["ValuePairs"], dict[str, Feature]]
 
 BOTH_MISSING = np.float32(-1.0)
@@ -55,47 +57,44 @@ class ValuePairs:
     right: Rows
 
     @cached_property
-    def _places(self) -> tuple[Rows, Texts]:
-        """Where the two sides (2 x pairs) are in the texts of the values that occur."""
+    def _read(self) -> tuple[Rows, Texts, int]:
+        """Where the two sides (2 x pairs) are among the values that occur, these as texts, and bytes of the longest."""
         place, numbers = factorize(np.concatenate([self.left, self.right]))
-        texts = self.column.values.take(pa.array(numbers)).to_numpy(zero_copy_only=False)
-        return place.reshape(2, -1), cut_texts(texts, MAX_COMPARED)
+        values = self.column.values.take(pa.array(numbers))
+        longest = pc.max(pc.binary_length(values)).as_py() or 0
+        return place.reshape(2, -1), values.to_numpy(zero_copy_only=False), longest
 
     @cached_property
-    def _short(self) -> Texts:
-        return cut_texts(self._places[1], MAX_EDITED)
+    def texts(self) -> TextPairs:
+        """The texts of both sides, cut to MAX_COMPARED characters."""
+        return self._cut(MAX_COMPARED)
 
-    def rate(self, scorer: Callable[..., float]) -> Feature:
-        """Return what `scorer` says of each pair of texts."""
-        return self._rate(scorer, self._places[1])
+    @cached_property
+    def short_texts(self) -> TextPairs:
+        """The texts of both sides, cut to MAX_EDITED characters."""
+        return self.texts if self._read[2] <= MAX_EDITED else self._cut(MAX_EDITED)
 
-    def rate_short(self, scorer: Callable[..., float]) -> Feature:
-        """Return what `scorer` says of the first MAX_EDITED characters of each pair of texts."""
-        return self._rate(scorer, self._short)
-
-    def rate_cores(self, scorer: Callable[..., float]) -> Feature:
-        """Return what `scorer` says of the last seven characters of the texts, or of e-mails' parts before the @."""
+    @cached_property
+    def cores(self) -> TextPairs:
+        """The last seven characters of the texts of both sides, or e-mails' parts before the @."""
         is_email = self.column.profile.kind is ColumnKind.EMAIL
-        cores = [text.partition("@")[0] if is_email else text[-7:] for text in self._places[1]]
-        return self._rate(scorer, as_texts(cores))
+        return self._pair([text.partition("@")[0] if is_email else text[-7:] for text in self._read[1]])
 
-    def _rate(self, scorer: Callable[..., float], texts: Texts) -> Feature:
-        left, right = (texts[side].tolist() for side in self._places[0])
-        return np.asarray(process.cpdist(left, right, scorer=scorer, dtype=np.float32), dtype=np.float32)
+    def _cut(self, length: int) -> TextPairs:
+        _, texts, longest = self._read
+        # no text has more characters than bytes
+        return self._pair(texts if longest <= length else [text[:length] for text in texts])
+
+    def _pair(self, texts: Sequence[str] | Texts) -> TextPairs:
+        distinct = np.empty(len(texts), dtype=np.object_)
+        distinct[:] = texts
+        left, right = self._read[0]
+        return distinct[left].tolist(), distinct[right].tolist()
 
 
-def cut_texts(texts: Texts, length: int) -> Texts:
-    """Return the texts, each cut to `length` characters."""
-    if max(map(len, texts), default=0) <= length:
-        return texts
-    return as_texts([text[:length] for text in texts])
-
-
-def as_texts(values: Sequence[str]) -> Texts:
-    """Return strings as an array."""
-    texts = np.empty(len(values), dtype=np.object_)
-    texts[:] = values
-    return texts
+def rate(scorer: Callable[..., float], texts: TextPairs) -> Feature:
+    """Return what `scorer` says of each pair of texts."""
+    return np.asarray(process.cpdist(*texts, scorer=scorer, dtype=np.float32), dtype=np.float32)
 
 
 # ---- kernels
@@ -111,16 +110,16 @@ def compare_equality(values: ValuePairs) -> dict[str, Feature]:
 def compare_edits(values: ValuePairs) -> dict[str, Feature]:
     """Jaro-Winkler, and optimal string alignment (edits and swaps of neighbours) over the longer length."""
     return {
-        "jaro_winkler": values.rate_short(JaroWinkler.normalized_similarity),
-        "edit": values.rate_short(OSA.normalized_similarity),
+        "jaro_winkler": rate(JaroWinkler.normalized_similarity, values.short_texts),
+        "edit": rate(OSA.normalized_similarity, values.short_texts),
     }
 
 
 def compare_word_sets(values: ValuePairs) -> dict[str, Feature]:
     """Likeness of the word sets, and of the longest common subsequence of the strings (OVERLAPS come with rarity)."""
     return {
-        "word_set": values.rate(fuzz.token_set_ratio) / np.float32(100),
-        "common_letters": values.rate(Indel.normalized_similarity),
+        "word_set": rate(fuzz.token_set_ratio, values.texts) / np.float32(100),
+        "common_letters": rate(Indel.normalized_similarity, values.texts),
     }
 
 
@@ -151,7 +150,7 @@ def compare_dates(values: ValuePairs) -> dict[str, Feature]:
 
 def compare_cores(values: ValuePairs) -> dict[str, Feature]:
     """Agreement of the last seven characters (a phone without its prefixes) or of an e-mail's part before the @."""
-    return {"core": values.rate_cores(JaroWinkler.normalized_similarity)}
+    return {"core": rate(JaroWinkler.normalized_similarity, values.cores)}
 
 
 _EQUALITY_AND_EDITS: tuple[Kernel, ...] = (compare_equality, compare_edits)
@@ -235,9 +234,7 @@ def _compare_column(column: Column, words: WeightedWords | None, left: Rows, rig
     if width == 0 or not present.any():
         return result
     size = np.int64(len(column.values))
-    pairs, place = np.unique(
-        np.minimum(a[present], b[present]) * size + np.maximum(a[present], b[present]), return_inverse=True
-    )
+    place, pairs = factorize(np.minimum(a[present], b[present]) * size + np.maximum(a[present], b[present]))
     low, high = np.divmod(pairs, size)
     values = ValuePairs(column, low, high)
     measured = [feature for kernel in kernels for feature in kernel(values).values()]
@@ -245,7 +242,7 @@ def _compare_column(column: Column, words: WeightedWords | None, left: Rows, rig
     if worded:
         assert words is not None
         compared = np.hstack([compared, _compare_words(words, low, high)])
-    result[present] = compared[place.ravel()]
+    result[present] = compared[place]
     return result
 
 

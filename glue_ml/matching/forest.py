@@ -80,7 +80,8 @@ class Forest:
             best = np.zeros((len(self.roots), len(block)), dtype=np.float32)
             for votes, reached in zip(best, self._drop(block, unknown), strict=True):
                 for value in sorted(reached):
-                    votes[_unpack(reached[value], len(block))] = value
+                    if value:  # which most leaves are not: they are pure
+                        votes[_unpack(reached[value], len(block))] = value
             scores[start : start + BLOCK] = best.mean(axis=0, dtype=np.float64)
         return scores
 

@@ -24,14 +24,15 @@ from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import RIVALS
-from glue_ml.matching.shipping import Shipped
+from glue_ml.matching.shipping import Shipped, settle_worker
 from glue_ml.matching.table import collect_arrow
 
 Rows = npt.NDArray[np.int64]
 
 DRIVER_ROWS = 20_000  #: Up to so many rows the driver does the work itself.
-ROWS_PER_TASK = 10_000  #: Rows whose candidates one task lists; enough to hide what a worker's first task has to load.
+ROWS_PER_TASK = 50_000  #: Rows whose candidates one task lists; PySpark takes a quarter of a second for each task.
 LEAST_ROWS_PER_TASK = 500  #: Fewer are not worth a task, however many cores there are.
+PAIRS_PER_TASK = 150_000  #: Pairs that one task looks at again.
 PAIRS_PER_BATCH = 50_000  #: Pairs compared at once: the larger the batch, the fewer distinct values are compared twice.
 
 
@@ -209,11 +210,20 @@ Reader = Callable[[Records, Iterable[bytes]], Iterator[PairBatch]]
 
 def list_bundles(spark: SparkSession, shipped: Shipped[Blocked], *, rows: int) -> DataFrame:
     """Return the candidate lists, all entries about a pair in one partition: part (long), packed (binary)."""
-    tasks = max(1, min(-(-rows // LEAST_ROWS_PER_TASK), max(parallelism(spark), -(-rows // ROWS_PER_TASK))))
+    tasks = count_tasks(rows, parallelism(spark))
     names = name_partitions(spark, tasks)
     listed = spark.range(0, rows, 1, tasks).mapInArrow(_list_task(shipped, names), _PACKED)
     # partitioned by hand: the session's number of shuffle partitions is not ours to set
     return listed.repartition(tasks, "part")
+
+
+def count_tasks(rows: int, cores: int) -> int:
+    """Return into how many tasks to deal out rows: as many for each core, where there are enough rows for that.
+
+    >>> count_tasks(1_000_000, 16), count_tasks(1_000, 16)
+    (32, 2)
+    """
+    return max(1, min(-(-rows // LEAST_ROWS_PER_TASK), cores * -(-rows // (ROWS_PER_TASK * cores))))
 
 
 def name_partitions(spark: SparkSession, count: int) -> list[int]:
@@ -234,6 +244,7 @@ def _list_task(
     shipped: Shipped[Blocked], names: Sequence[int]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def list_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        settle_worker()
         index = shipped.value.index
         for batch in batches:
             packed = pack_lists(list_candidates(index, batch.column(0).to_numpy()), len(names))
@@ -245,7 +256,7 @@ def _list_task(
 
 def spread_pairs(spark: SparkSession, pairs: pa.Table) -> DataFrame:
     """Return a table of pairs in pieces, each a row of its own partition: part (long), packed (binary)."""
-    size = max(1, min(PAIRS_PER_BATCH, -(-len(pairs) // parallelism(spark))))
+    size = max(1, min(PAIRS_PER_TASK, -(-len(pairs) // parallelism(spark))))
     pieces = [(place, _pack_table(pairs.slice(place, size))) for place in range(0, max(len(pairs), 1), size)]
     return spark.createDataFrame(pieces, _PACKED).repartition(len(pieces), "part")
 
@@ -267,13 +278,16 @@ def _read_bundle(records: Records, packed: Iterable[bytes]) -> Iterator[PairBatc
 def _read_tables(records: Records, packed: Iterable[bytes]) -> Iterator[PairBatch]:
     for piece in packed:
         with pa.ipc.open_stream(piece) as reader:
-            yield PairBatch.of(records, reader.read_all())
+            pairs = reader.read_all()
+        for start in range(0, len(pairs), PAIRS_PER_BATCH):
+            yield PairBatch.of(records, pairs.slice(start, PAIRS_PER_BATCH))
 
 
 def _ask_task(
     shipped: Shipped[Blocked], question: Question, read: Reader
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        settle_worker()
         packed = (piece.as_py() for batch in batches for piece in batch.column("packed"))
         answers = [question.answer(pairs) for pairs in read(shipped.value.records, packed)]
         if answers:

@@ -15,9 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from glue_ml.matching.feature_sets import count_numbers, unite
 from glue_ml.matching.profile import ColumnKind, ColumnProfile, parse_date, parse_number, profile_column
 from glue_ml.matching.semantic import Semantics, choose_semantic_columns, learn_semantics
 from glue_ml.matching.sentence_encoder import Vectors
+from glue_ml.matching.threads import map_at_once
 from glue_ml.matching.tokens import Incidence, build_incidence, clean, encode_sorted, split_words
 from glue_ml.matching.weighted_words import WeightedWords
 
@@ -96,7 +98,7 @@ class Records:
     def frequency(self) -> npt.NDArray[np.int64]:
         """The number of rows that hold each word, by `counts`."""
         if self.counts is None:
-            return np.bincount(self.words.indices, minlength=self.words.shape[1])
+            return count_numbers(self.words.indices, self.words.shape[1])
         return look_up_counts(self.vocabulary, self.counts.words, self.counts.word_rows)
 
     @cached_property
@@ -153,7 +155,7 @@ def look_up_counts(
 
 def count_values(table: pa.Table, records: Records) -> ValueCounts:
     """Count the values and words of `table`, of which `records` were prepared."""
-    encoded = [encode_column(table.column(i)) for i in range(1, table.num_columns)]
+    encoded = map_at_once(encode_column, table.columns[1:])
     return ValueCounts(
         len(records),
         records.vocabulary,
@@ -174,16 +176,17 @@ def prepare_records(
     `profiles` are those of the model that will score the records; without them the columns are profiled here.
     `counts` say how common a value is; without them the table itself does. `semantics` say what values mean.
     """
-    table = table.take(pc.sort_indices(table.column(0)))
-    keys = table.column(0).combine_chunks()
-    encoded = [encode_column(table.column(i)) for i in range(1, table.num_columns)]
+    order = pc.sort_indices(table.column(0))
+    keys = table.column(0).take(order).combine_chunks()
+    # codes are put in order, not texts
+    encoded = [(codes[order], values) for codes, values in map_at_once(encode_column, table.columns[1:])]
     if profiles is None:
         profiles = [
             profile_column(name, values.to_pylist(), np.bincount(codes[codes >= 0]), rows=len(keys))
             for name, (codes, values) in zip(table.column_names[1:], encoded, strict=True)
         ]
     wordy = [i for i, profile in enumerate(profiles) if profile.kind not in WORDLESS]
-    matrices, vocabulary = build_incidence([split_words(encoded[i][1]) for i in wordy])
+    matrices, vocabulary = build_incidence(map_at_once(split_words, [encoded[i][1] for i in wordy]))
     words = {i: _with_empty_row(matrix) for i, matrix in zip(wordy, matrices, strict=True)}
     columns = tuple(
         _build_column(profile, codes, values, words.get(i), _count_column(codes, values, counts, i))
@@ -266,10 +269,6 @@ def _with_empty_row(matrix: Incidence) -> Incidence:
 
 
 def _union_words(columns: Sequence[Column], rows: int, width: int) -> Incidence:
-    total = Incidence((rows, max(width, 1)), dtype=np.float32)
-    for column in columns:
-        if column.words is not None:
-            total = total + column.words[column.codes]
-    total.data[:] = 1.0
-    total.sort_indices()
-    return total
+    parts = [(column.words, column.codes) for column in columns if column.words is not None]
+    offsets, numbers = unite(parts, rows)
+    return Incidence((np.ones(len(numbers), dtype=np.float32), numbers, offsets), shape=(rows, max(width, 1)))

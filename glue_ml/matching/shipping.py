@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import uuid
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -55,6 +57,15 @@ class Shipped(Generic[T]):
         context = SparkContext._active_spark_context
         if self._outline is not None and context is not None and _is_local(context):
             Path(SparkFiles.get(self._name)).unlink(missing_ok=True)
+
+
+@cache
+def settle_worker() -> None:
+    """Take what a worker has loaded out of the sight of the garbage collector; once in a process.
+
+    PySpark collects garbage after every task, and would look through all that was imported each time: .15 s.
+    """
+    gc.freeze()
 
 
 def _find_context(spark: SparkSession) -> SparkContext | None:

@@ -16,6 +16,7 @@ from glue_ml.errors import InputError
 MATCH_ID = "match_id"
 CONFIDENCE = "match_confidence_score"
 LABEL_COLUMNS = ("labeling_set_id", "label")
+BROADCAST_ROWS = 2_000_000  #: A key and a number of so many rows take some 200 MB of an executor's heap.
 MAX_COLUMNS = 100  #: The API's upper bound of a transform's schema.
 _UNREADABLE = (T.ArrayType, T.MapType, T.StructType, T.BinaryType, T.NullType)
 
@@ -99,11 +100,16 @@ def _check_keys(keys: pa.ChunkedArray, primary_key: str) -> None:
 
 
 def attach_groups(df: DataFrame, groups: pa.Table, *, primary_key: str) -> DataFrame:
-    """Return `df` with the columns of `groups` (its first column the key as string) added. One join by key."""
+    """Return `df` with the columns of `groups` (its first column the key as string) added. One join by key.
+
+    Up to BROADCAST_ROWS groups are sent to the executors, so that the rows stay where they are; more are shuffled.
+    """
     key = "__glue_ml_key"
     mapping = df.sparkSession.createDataFrame(
         groups.rename_columns([key, *groups.column_names[1:]]).to_pandas(), schema=_spark_schema(key, groups)
     )
+    if len(groups) <= BROADCAST_ROWS:
+        mapping = F.broadcast(mapping)
     joined = df.withColumn(key, F.col(quote(primary_key)).cast("string"))
     return joined.join(mapping, on=key, how="left").drop(key)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from glue_ml.domain.capacity import LocalResources, SparkResources
 from glue_ml.launchers.launcher import Application
 from glue_ml.launchers.spark_options import render_local, render_standalone
+from glue_ml.session import QUICK_JVM
 
 APPLICATION = Application(
     "tsk-1-1", "glue-ml EVALUATION tsk-1; rm -rf /", "/jobs/evaluation.py", ("--run-directory", "file:///a b"),
@@ -20,7 +21,7 @@ def test_a_local_application_is_told_its_cores_its_heap_and_its_configuration() 
         "--driver-memory", "512m",
         "--name", "glue-ml EVALUATION tsk-1; rm -rf /",
         "--conf", "spark.a=b c",
-        "--conf", "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
+        "--conf", f"spark.driver.defaultJavaOptions={QUICK_JVM}",
         "--conf", "spark.driver.host=127.0.0.1",
         "--conf", "spark.ui.enabled=false",
         "--conf", "spark.z=1",
