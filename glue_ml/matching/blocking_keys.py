@@ -7,30 +7,93 @@ intersect common values in the same way).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from pandas.util import hash_array
 from scipy import sparse
 
-from glue_ml.matching.feature_sets import FeatureSets, unite
+from glue_ml.matching.feature_sets import FeatureSets, Numbers, list_blocks, unite
 from glue_ml.matching.records import Records
 from glue_ml.matching.tokens import GRAM_BITS, Incidence, hash_grams
 
 Rows = npt.NDArray[np.int64]
 
 PAIR_FACTOR = np.int64(0x1E3779B97F4A7C15)  #: Odd, so that the code of a pair of words tells which comes first.
-RANK_BITS = 32  #: More words than a vocabulary has.
+NUMBER_BITS = 32  #: A row and a number are sorted as one; there are fewer words, and fewer pairs of them.
+NUMBER_MASK = (1 << NUMBER_BITS) - 1
 PAIRED_WORDS = 5  #: A record's rarest common words are paired; 5 give 10 keys.
 
 
 def find_keys(records: Records, common: int) -> FeatureSets:
-    """Return the words of each record and the pairs of its common ones."""
+    """Return the words of each record and the pairs of its rarest words that over `common` rows hold.
+
+    A word is as common as `records.counts` say.
+    """
     # words are distinct: there is nothing to gain by looking for equal ones first
-    words = hash_array(records.vocabulary.to_numpy(zero_copy_only=False), categorize=False).view(np.int64)
-    pairs, codes = _pair_common_words(records, words, common)
-    joined = sparse.hstack([records.words[:, : len(words)], pairs], format="csr")
-    return _order_features(joined, np.append(words, codes))
+    letters = hash_array(records.vocabulary.to_numpy(zero_copy_only=False), categorize=False).view(np.int64)
+    words = _CommonWords.of(records.frequency, letters, common)
+    blocks = list(list_blocks(len(records)))
+    found = [words.pair(records.words[block]) for block in blocks]
+    distinct, place = np.unique(np.concatenate([codes for _, codes in found]), return_inverse=True)
+    codes = np.append(letters, distinct)
+    order = np.argsort(codes)
+    number = np.empty(len(codes), dtype=np.int64)
+    number[order] = np.arange(len(codes))
+    ends = np.cumsum([len(codes) for _, codes in found])
+    parts = [
+        _merge_rows(records.words[block], number, rows, number[len(letters) + part])
+        for block, (rows, _), part in zip(blocks, found, np.split(place, ends[:-1]), strict=True)
+    ]
+    lengths, numbers = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return FeatureSets(np.concatenate([[0], np.cumsum(lengths)]), numbers, codes[order])
+
+
+def _merge_rows(words: Incidence, number: Rows, rows: Rows, pairs: Rows) -> tuple[Rows, Numbers]:
+    """Return how many features each of some rows has, and their numbers: those of its words and of its pairs."""
+    both = np.append(list_rows(words), rows) << NUMBER_BITS | np.append(number[words.indices], pairs)
+    lengths = np.bincount(both >> NUMBER_BITS, minlength=words.shape[0])
+    return lengths, (np.sort(both) & NUMBER_MASK).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class _CommonWords:
+    """The words of a vocabulary: whether they are common, their ranks by frequency, by rank their places, and codes."""
+
+    is_common: npt.NDArray[np.bool_]
+    rank: Rows
+    by_rank: Rows
+    codes: Rows
+
+    @classmethod
+    def of(cls, frequency: Rows, codes: Rows, cap: int) -> _CommonWords:
+        """Call those common that more than `cap` rows hold."""
+        by_rank = np.argsort(frequency, kind="stable")
+        rank = np.empty_like(by_rank)
+        rank[by_rank] = np.arange(len(by_rank))
+        return cls(frequency > cap, rank, by_rank, codes)
+
+    def pair(self, words: Incidence) -> tuple[Rows, Rows]:
+        """Return the pairs of the rarest common words of each row: the row and the code of each pair."""
+        common = self.is_common[words.indices]
+        # row and rank in one number, as numbers are sorted several times as fast as pairs of them
+        ordered = np.sort(list_rows(words)[common] << NUMBER_BITS | self.rank[words.indices[common]])
+        rows = ordered >> NUMBER_BITS
+        rarest = np.arange(len(rows)) - np.searchsorted(rows, rows) < PAIRED_WORDS
+        rows, place = rows[rarest], self.by_rank[ordered[rarest] & NUMBER_MASK]
+        pair_rows, codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for gap in range(1, PAIRED_WORDS):
+            both = np.flatnonzero(rows[gap:] == rows[:-gap]) if len(rows) > gap else np.zeros(0, np.int64)
+            a, b = np.minimum(place[both], place[both + gap]), np.maximum(place[both], place[both + gap])
+            pair_rows.append(rows[both])
+            codes.append(self.codes[a] * PAIR_FACTOR + self.codes[b])
+        return np.concatenate(pair_rows), np.concatenate(codes)
+
+
+def list_rows(matrix: Incidence) -> Rows:
+    """Return the row of each stored entry of a matrix."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 def spell_keys(words: Sequence[str]) -> dict[int, str]:
@@ -41,41 +104,6 @@ def spell_keys(words: Sequence[str]) -> dict[int, str]:
         pairs = (codes[i : i + 1] * PAIR_FACTOR + codes[i + 1 :]).tolist()
         spelled |= {code: f"{first} + {second}" for code, second in zip(pairs, words[i + 1 :], strict=True)}
     return spelled
-
-
-def _order_features(matrix: Incidence, codes: Rows) -> FeatureSets:
-    """Return the features of a matrix in the order of their codes."""
-    order = np.argsort(codes)
-    number = np.empty(len(codes), dtype=np.int32)
-    number[order] = np.arange(len(codes))
-    ordered = Incidence((matrix.data, number[matrix.indices], matrix.indptr), shape=matrix.shape)
-    ordered.sort_indices()
-    return FeatureSets.of(ordered, codes[order])
-
-
-def _pair_common_words(records: Records, letters: Rows, cap: int) -> tuple[Incidence, Rows]:
-    """Return the matrix of word pairs, and their codes: for each record, those of its rarest words in over `cap` rows.
-
-    A word is as common as `records.counts` say. `letters` are the words' codes.
-    """
-    words = records.words
-    common = (records.frequency > cap)[words.indices]
-    rows = np.repeat(np.arange(words.shape[0]), np.diff(words.indptr))[common]
-    by_frequency = np.argsort(records.frequency, kind="stable")
-    rank = np.empty_like(by_frequency)
-    rank[by_frequency] = np.arange(len(by_frequency))
-    # row and rank in one number, as numbers are sorted several times as fast as pairs of them
-    ordered = np.sort((rows << RANK_BITS) | rank[words.indices[common]])
-    first = np.cumsum(np.bincount(rows, minlength=words.shape[0])) - np.bincount(rows, minlength=words.shape[0])
-    ordered = ordered[np.arange(len(ordered)) - first[ordered >> RANK_BITS] < PAIRED_WORDS]
-    rows, codes = ordered >> RANK_BITS, by_frequency[ordered & ((1 << RANK_BITS) - 1)]
-    pair_rows, pair_codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for gap in range(1, PAIRED_WORDS):
-        both = np.flatnonzero(rows[gap:] == rows[:-gap]) if len(rows) > gap else np.zeros(0, np.int64)
-        a, b = np.minimum(codes[both], codes[both + gap]), np.maximum(codes[both], codes[both + gap])
-        pair_rows.append(rows[both])
-        pair_codes.append(letters[a] * PAIR_FACTOR + letters[b])
-    return number_codes(np.concatenate(pair_rows), np.concatenate(pair_codes), words.shape[0])
 
 
 def number_codes(rows: Rows, codes: Rows, height: int) -> tuple[Incidence, Rows]:

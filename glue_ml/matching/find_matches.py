@@ -26,12 +26,13 @@ from glue_ml.matching.explained_links import as_row_pairs, choose_links, explain
 from glue_ml.matching.explanation import Explanation, explain_pairs, show_values
 from glue_ml.matching.labeling import SET_ROWS, choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.learning_curve import ExpectedGain
+from glue_ml.matching.mapped_values import spill
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
 from glue_ml.matching.pipeline import Blocked, Candidates, choose_plan, open_candidates
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records, learn_meaning, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, look_first, score_edges, score_pool
-from glue_ml.matching.semantic import choose_encoder
+from glue_ml.matching.semantic import Semantics, choose_encoder
 from glue_ml.matching.stages import Amounts, Progress, Stages
 from glue_ml.matching.table import (
     CONFIDENCE,
@@ -51,6 +52,7 @@ from glue_ml.matching.unsupervised import fit_unsupervised
 
 Rows = npt.NDArray[np.int64]
 
+SPILLED_ROWS = 2_000_000  #: Records of more rows, some 600 bytes each, are put aside while the index is built.
 FIT_STAGES = ("read the table", "block", "compare", "learn")
 MATCH_STAGES = ("read the table", "block", "score candidate pairs", "cluster", "attach match ids")
 LABEL_STAGES = ("read the table", "block", "score candidate pairs", "choose labelling sets")
@@ -126,9 +128,7 @@ class FindMatches:
         stages = Stages("train", FIT_STAGES, self.progress, df.sparkSession)
         columns = compared_columns(df, primary_key=self.primary_key)
         with stages.run("read the table") as amounts:
-            table = read_rows(df, primary_key=self.primary_key, columns=columns)
-            records = prepare_records(table)
-            _tell_table(amounts, table)
+            records = _read_records(df, amounts, primary_key=self.primary_key, columns=columns)
         with stages.run("block") as amounts:
             index = build_index(records, choose_budget(self.accuracy_cost_tradeoff))
             candidates = open_candidates(df.sparkSession, Blocked(records, index))
@@ -326,9 +326,10 @@ class FindMatchesModel:
                 amounts.rows_out = len(prepared[1].blocked.records)
                 return prepared[1]
             columns = [profile.name for profile in self.profiles_]
-            table = read_rows(df, primary_key=self.settings.primary_key, columns=columns)
-            records = prepare_records(table, self.profiles_, semantics=self.model_.semantics)
-            _tell_table(amounts, table)
+            records = _read_records(
+                df, amounts, primary_key=self.settings.primary_key, columns=columns,
+                profiles=self.profiles_, semantics=self.model_.semantics,
+            )  # fmt: skip
         with stages.run("block") as amounts:
             budget = choose_budget(self.settings.accuracy_cost_tradeoff)
             index = build_index(records, budget, source=self.model_.source_column, rules=self.model_.key_rules)
@@ -347,8 +348,15 @@ class FindMatchesModel:
         return Constraints(_row_pairs(records, must), _row_pairs(records, cannot))
 
 
-def _tell_table(amounts: Amounts, table: pa.Table) -> None:
+def _read_records(
+    df: DataFrame, amounts: Amounts, *, primary_key: str, columns: Sequence[str],
+    profiles: Sequence[ColumnProfile] | None = None, semantics: Semantics | None = None,
+) -> Records:  # fmt: skip
+    """Read and prepare a table; of a large one nothing is left in memory that need not be."""
+    table = read_rows(df, primary_key=primary_key, columns=columns)
     amounts.rows_in, amounts.rows_out, amounts.bytes = len(table), len(table), table.nbytes
+    records = prepare_records(table, profiles, semantics=semantics)
+    return spill(records) if len(records) > SPILLED_ROWS else records
 
 
 def _tell_index(amounts: Amounts, index: BlockingIndex) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pandas.util import hash_array
 
-from glue_ml.matching.blocking_keys import number_codes
+from glue_ml.matching.blocking_keys import list_rows, number_codes
 from glue_ml.matching.feature_sets import count_numbers
 from glue_ml.matching.records import Column, Records
 from glue_ml.matching.tokens import Incidence
@@ -82,7 +82,7 @@ class Keys:
 def find_rule_keys(records: Records, rules: Sequence[KeyRule]) -> Keys:
     """Return the keys that `rules` give to each row; rules for columns that the records lack give none."""
     parts = [_read_rule(records, rule) for rule in rules]
-    rows = np.concatenate([np.zeros(0, np.int64), *(_list_rows(part.matrix) for part in parts)])
+    rows = np.concatenate([np.zeros(0, np.int64), *(list_rows(part.matrix) for part in parts)])
     codes = np.concatenate([np.zeros(0, np.int64), *(part.codes[part.matrix.indices] for part in parts)])
     matrix, distinct = number_codes(rows, codes, len(records))
     return Keys(matrix, distinct)
@@ -166,10 +166,10 @@ def _conjoin(parts: Sequence[Keys]) -> Keys:
         return parts[0]
     first, second = parts
     rows = first.matrix.shape[0]
-    widths = np.diff(second.matrix.indptr)[_list_rows(first.matrix)]
+    widths = np.diff(second.matrix.indptr)[list_rows(first.matrix)]
     own = np.repeat(np.arange(first.matrix.nnz), widths)
     place = np.arange(len(own)) - np.repeat(np.cumsum(widths) - widths, widths)
-    row = _list_rows(first.matrix)[own]
+    row = list_rows(first.matrix)[own]
     other = second.matrix.indptr[row] + place
     codes = _mix(first.codes[first.matrix.indices[own]], second.codes[second.matrix.indices[other]])
     matrix, distinct = number_codes(row, codes, rows)
@@ -179,10 +179,6 @@ def _conjoin(parts: Sequence[Keys]) -> Keys:
 def _mix(first: Rows, second: Rows) -> Rows:
     mixed = first.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ second.view(np.uint64)
     return np.asarray((mixed * np.uint64(0xBF58476D1CE4E5B9)).view(np.int64), dtype=np.int64)
-
-
-def _list_rows(matrix: Incidence) -> Rows:
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)).astype(np.int64)
 
 
 Read = tuple[Rows, Sequence[str]]  #: Places of distinct values, and a text that each yields.
@@ -218,7 +214,7 @@ def _read_rarest(column: Column, records: Records, wanted: Callable[[str], bool]
     assert column.words is not None
     chosen = np.array([wanted(word) for word in records.vocabulary.to_pylist()] + [False], dtype=bool)
     numbers = column.words.indices
-    rows = _list_rows(column.words)[chosen[numbers]]
+    rows = list_rows(column.words)[chosen[numbers]]
     numbers = numbers[chosen[numbers]]
     order = np.lexsort((numbers, records.frequency[numbers], rows))
     rows, numbers = rows[order], numbers[order]

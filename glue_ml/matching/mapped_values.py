@@ -11,16 +11,19 @@ while it is laid out and lie in the file too.
 from __future__ import annotations
 
 import mmap
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
+
+T = TypeVar("T")
 
 ALIGNMENT = 64  #: Bytes; what vector instructions like best.
 LEAST_BYTES = 4_096  #: A smaller array travels in the outline.
@@ -56,6 +59,17 @@ def lay_out(value: Any, path: Path) -> Any:
     """Write the arrays of `value` to a new file at `path`; return the outline of the value."""
     with path.open("xb") as file:
         return _lay_out(value, _Writer(file))
+
+
+def spill(value: T) -> T:
+    """Return the value with its arrays in a temporary file that nobody else sees, and that goes when they go.
+
+    Memory that is short then drops what is not in use, as it can be read again.
+    """
+    with tempfile.TemporaryDirectory(prefix="glue-ml-") as folder:
+        path = Path(folder) / "spilled"
+        spilled: T = map_back(lay_out(value, path), path)
+        return spilled
 
 
 def map_back(outline: Any, path: Path) -> Any:

@@ -26,6 +26,7 @@ KEY = "customer_id"
 ENTITY_ID = "entity_id"
 MAX_DUPLICATE_SHARE = 0.5
 MAX_ROWS = 10**8  #: As many customer ids as there are.
+WRITTEN_AT_ONCE = 1_000_000  #: Rows.
 
 _BORN = (-14_600, 13_800)  #: Days after 1970: from 1930 to 2007.
 _ADDRESS = ("street", "house", "city", "local")
@@ -175,6 +176,13 @@ def _words(kind: str) -> _Words:
 
 
 def _write_out(codes: Mapping[str, Ints]) -> Columns:
+    """Return the records as text, some at a time: what is written on the way is many times what it comes to."""
+    starts = range(0, max(len(codes["locale"]), 1), WRITTEN_AT_ONCE)
+    parts = [_write({name: values[at : at + WRITTEN_AT_ONCE] for name, values in codes.items()}) for at in starts]
+    return {name: pa.concat_arrays([part[name] for part in parts]) for name in parts[0]}
+
+
+def _write(codes: Mapping[str, Ints]) -> Columns:
     """Return the records as text, null where something was never known."""
     locale, known, house = codes["locale"], codes["known"], codes["house"]
     letters = pa.array(["a", "b", "c", "", "", "", "", ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from scipy import sparse
 
 from glue_ml.matching.blocking import build_index, choose_budget, list_candidates
 from glue_ml.matching.comparison import compare
-from glue_ml.matching.mapped_values import LEAST_BYTES, lay_out, map_back
+from glue_ml.matching.mapped_values import LEAST_BYTES, lay_out, map_back, spill
 from glue_ml.matching.pipeline import Blocked
 from glue_ml.matching.records import prepare_records
 from tests.people import make_people
@@ -93,6 +94,14 @@ def test_writing_to_what_is_mapped_changes_neither_the_file_nor_another_copy(tmp
     one.leaves[1].numbers[:] = -1
     np.testing.assert_array_equal(other.leaves[1].numbers, LARGE)
     assert (tmp_path / "file").read_bytes() == before
+
+
+def test_what_is_spilled_is_as_it_was_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    spilled = spill(make_tree(["a text"] * 1_000))
+    assert spilled.texts.to_pylist() == ["a text"] * 1_000
+    np.testing.assert_array_equal(spilled.leaves[1].numbers, LARGE)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
