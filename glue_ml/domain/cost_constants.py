@@ -43,18 +43,15 @@ KINDS: Mapping[str, KindCost] = {
 KEY_BYTES = 12.0  #: A row's key in an Arrow table.
 CELL_BYTES = 4.3  #: A cell in an Arrow table besides its characters: an offset and a bit.
 CODE_BYTES = 4.0  #: A cell of the prepared records: the number of its value.
-VALUE_BYTES = 65.0  #: A distinct value besides its characters: a Python string, its place in a list, its rarity.
-WORD_BYTES = 26.0  #: A word of a distinct value: its number, and its share in the vocabulary.
-ROW_WORD_BYTES = 8.0  #: A word of a row, in the matrix of all columns.
+VALUE_BYTES = 24.0  #: A distinct value besides its characters: where it begins, its rarity, the weight of its words.
+WORD_BYTES = 26.0  #: A word of a distinct value: its number and weight, and its share in the vocabulary.
+ROW_WORD_BYTES = 20.0  #: A word of a row: its number and weight, and again if it holds a digit.
 FEATURE_BYTES = 16.0  #: A feature of a row in the index: twice, as the index is kept by row and by feature.
 #: Letter groups of a row that are kept, for each of its characters and each multiply-add that a record may cost; at
 #: 20,000, 100,000 and 500,000 rows.
 GRAMS_PER_CHAR = 4.5e-5
 MOST_GRAMS_PER_CHAR = 0.52
-#: What a process holds for each byte of the arrays; the driver keeps more of what it made on the way.
-DRIVER_SPARE = 1.6
-WORKER_SPARE = 1.2
-BUILD_BYTES = 20.0  #: A word or letter group of a row, while the driver builds the index; peak at 500,000 rows.
+BUILD_BYTES = 8.0  #: A word or letter group of a row, while the driver builds the index; peak at 1 M rows.
 PROCESS_MB = 250  #: A Python process with the engine and a batch of pairs, before it has any records.
 JVM_OUTSIDE_SHARE = 0.10  #: Of a container, what the JVM takes outside its heap; Spark's own rule.
 

@@ -46,7 +46,7 @@ def recommend_workers(cost: Cost, *, seconds: float = DEFAULT_SECONDS) -> Recomm
 
 def executor_need_mb(cost: Cost, resources: SparkResources) -> tuple[float, float]:
     """Return MB that an executor needs beside its heap, and that the driver does, for their Python processes."""
-    workers = 0.0 if cost.on_driver else resources.executor_cores * cost.copy_bytes / MB
+    workers = 0.0 if cost.on_driver else cost.workers_bytes(resources.executor_cores) / MB
     return workers + _jvm_outside(resources), cost.driver_bytes / MB + _jvm_outside(resources)
 
 
@@ -62,9 +62,8 @@ def largest_table(cost: Cost, worker_type: str) -> int:
     resources = size_for(Capacity(None, worker_type, 1))
     spare = resources.executor_overhead_mb - _jvm_outside(resources)
     row_driver = (cost.driver_bytes / MB - constants.PROCESS_MB) / cost.rows
-    row_copy = (cost.copy_bytes / MB - constants.PROCESS_MB) / cost.rows
     driver = (spare - constants.PROCESS_MB) / row_driver
-    executor = (spare / resources.executor_cores - constants.PROCESS_MB) / row_copy
+    executor = (spare - constants.PROCESS_MB * resources.executor_cores) / (cost.file_bytes / MB / cost.rows)
     return max(int(min(driver, executor)), 0)
 
 
@@ -95,8 +94,8 @@ def _give_reasons(cost: Cost, chosen: Recommendation, seconds: float) -> Iterato
         yield f"{cost.rows:,} rows are compared on the driver sooner than executors would start: one worker suffices"
     else:
         yield (
-            f"each of the {resources.executor_cores} Python workers of an executor holds a copy of the records and the "
-            f"index, {cost.copy_bytes / 2**30:.1f} GiB: {executor / 1024:.1f} GiB beside the heap, of "
+            f"an executor maps a file of the records and the index, {cost.file_bytes / 2**30:.1f} GiB, which its "
+            f"{resources.executor_cores} Python workers share: {executor / 1024:.1f} GiB beside the heap, of "
             f"{resources.executor_overhead_mb / 1024:.1f} GiB that there are"
         )
     yield (
@@ -118,6 +117,6 @@ def _explain_misfit(cost: Cost) -> str:
     best = max(holds, key=lambda name: holds[name])
     return (
         f"no worker type holds {cost.rows:,} rows of this form: the driver needs {cost.driver_bytes / 2**30:,.0f} GiB "
-        f"beside its heap, and every Python worker {cost.copy_bytes / 2**30:,.0f} GiB. {best} holds the most, about "
+        f"beside its heap, and every executor {cost.file_bytes / 2**30:,.0f} GiB. {best} holds the most, about "
         f"{holds[best]:,} rows. Compare fewer or shorter columns, or match parts of the table"
     )

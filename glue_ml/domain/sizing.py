@@ -1,7 +1,7 @@
 """How much a FIND_MATCHES run costs by its rows and columns: memory, CPU by stage, bytes shuffled. A model on paper.
 
-It follows what the engine does today: the driver holds the table, the prepared records and the index of all rows, and
-every Python worker gets a copy of records and index. The numbers are in `cost_constants`.
+It follows what the engine does today: the driver prepares the records and the index of all rows, and every executor
+gets a file of both, which its Python workers map. The numbers are in `cost_constants`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class StageCost:
 class Cost:
     """What a run costs. Bytes are of the whole table.
 
-    `build_bytes` is what the driver needs besides while it builds the index. `limits` are sentences on what ends a run
+    `build_bytes` is what the driver needs besides while it builds the index. What of `records_bytes` and `index_bytes`
+    lies in memory is what is in use: it is in a file. `limits` are sentences on what ends a run
     of this size today, whatever its memory.
     """
 
@@ -75,13 +76,16 @@ class Cost:
     @property
     def driver_bytes(self) -> float:
         """Memory of the driver's Python process, at its peak."""
-        held = self.table_bytes + self.records_bytes + self.index_bytes
-        return constants.PROCESS_MB * MB + constants.DRIVER_SPARE * held + self.build_bytes
+        return constants.PROCESS_MB * MB + self.table_bytes + self.records_bytes + self.build_bytes
 
     @property
-    def copy_bytes(self) -> float:
-        """Memory of a Python worker; an executor has one for each core."""
-        return constants.PROCESS_MB * MB + constants.WORKER_SPARE * (self.records_bytes + self.index_bytes)
+    def file_bytes(self) -> float:
+        """The file of records and index, of which an executor has one and maps all that it uses."""
+        return self.records_bytes + self.index_bytes
+
+    def workers_bytes(self, cores: int) -> float:
+        """Memory of the Python workers of an executor of so many cores, with the file between them."""
+        return constants.PROCESS_MB * MB * cores + self.file_bytes
 
     def cpu_seconds(self, *, shared: bool) -> float:
         """CPU seconds of the stages that the executors share, or of those that the driver does alone."""

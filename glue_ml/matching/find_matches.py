@@ -145,12 +145,15 @@ class FindMatches:
                 model = replace(model, semantics=learn_meaning(records, encoder))
                 model, blocked, source = block_by_labels(model, candidates.blocked, rows)
                 if blocked.index is not candidates.blocked.index:
+                    candidates.release()
                     candidates = open_candidates(df.sparkSession, blocked)
                 model = model.with_learned(learn(model, candidates, rows, source=source))
         fitted = FindMatchesModel(model, progress=self.progress, connected_components=self.connected_components)
         fitted._done += stages.done
         if self.reuse_prepared:
             fitted._prepared = (df, candidates)
+        else:
+            candidates.release()
         return fitted
 
     def _settings(self) -> Settings:
@@ -240,17 +243,18 @@ class FindMatchesModel:
         """
         primary_key = self.settings.primary_key
         check_table(df, primary_key=primary_key)
-        candidates = self._block(df, Stages("explain", FIT_STAGES, self.progress, df.sparkSession))
+        candidates = self._open(df, Stages("explain", FIT_STAGES, self.progress, df.sparkSession))
         records, index = candidates.blocked.records, candidates.blocked.index
         left, right = (np.array([_find_row(records, key, primary_key)]) for key in (a, b))
         seen = look_first(candidates, self.model_)[0] if self.model_.looks_twice else None
+        candidates.release()
         (told,) = explain_pairs(self.model_, records, index, left, right, seen)
         return show_values(told, read_values(df, (a, b), primary_key=primary_key))
 
     def prepare(self, df: DataFrame) -> Blocked:
         """Read `df` and block it as a run would; raises InputError where a run would."""
         check_table(df, primary_key=self.settings.primary_key)
-        return self._block(df, Stages("prepare", FIT_STAGES, None, df.sparkSession)).blocked
+        return self._block(df, Stages("prepare", FIT_STAGES, None, df.sparkSession))
 
     def find_matches(self, df: DataFrame, *, scores: bool = False, explained_links: int | None = None) -> MatchResult:
         """Do what `transform` does and tell what was counted, planned and timed.
@@ -263,10 +267,11 @@ class FindMatchesModel:
         check_table(df, primary_key=primary_key, reserved=(MATCH_ID, CONFIDENCE) if scores else (MATCH_ID,))
         check_method(df.sparkSession, self.connected_components)
         stages = Stages("match", MATCH_STAGES, self.progress, df.sparkSession, self._done)
-        candidates = self._block(df, stages)
+        candidates = self._open(df, stages)
         records, plan = candidates.blocked.records, choose_plan(candidates.blocked.index)
         with stages.run("score candidate pairs") as amounts:
             edges, pairs = score_edges(candidates, self.model_)
+            candidates.release()
             amounts.rows_in, amounts.rows_out, amounts.bytes = pairs, len(edges), edges.nbytes
         with stages.run("cluster") as amounts:
             clustered = self._cluster(df.sparkSession, records, edges)
@@ -295,10 +300,11 @@ class FindMatchesModel:
         """
         check_table(df, primary_key=self.settings.primary_key, reserved=LABEL_COLUMNS)
         stages = Stages("choose labels", LABEL_STAGES, self.progress, df.sparkSession, self._done)
-        candidates = self._block(df, stages)
+        candidates = self._open(df, stages)
         records = candidates.blocked.records
         with stages.run("score candidate pairs") as amounts:
             pool = score_pool(candidates, self.model_)
+            candidates.release()
             amounts.rows_out = len(pool.left)
         with stages.run("choose labelling sets") as amounts:
             seed = self.settings.seed + self.label_count_ if seed is None else seed
@@ -318,23 +324,26 @@ class FindMatchesModel:
         """Read a model that `save` wrote. Raises NotFoundError or InputError."""
         return cls(load_model(uri))
 
-    def _block(self, df: DataFrame, stages: Stages) -> Candidates:
+    def _open(self, df: DataFrame, stages: Stages) -> Candidates:
         """Return the candidate pairs of `df`; those that `fit` has at hand where it learned from the same table."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None or prepared[0] is not df:
+            return open_candidates(df.sparkSession, self._block(df, stages))
         with stages.run("read the table") as amounts:
-            prepared, self._prepared = self._prepared, None
-            if prepared is not None and prepared[0] is df:
-                amounts.rows_out = len(prepared[1].blocked.records)
-                return prepared[1]
-            columns = [profile.name for profile in self.profiles_]
+            amounts.rows_out = len(prepared[1].blocked.records)
+        return prepared[1]
+
+    def _block(self, df: DataFrame, stages: Stages) -> Blocked:
+        with stages.run("read the table") as amounts:
             records = _read_records(
-                df, amounts, primary_key=self.settings.primary_key, columns=columns,
+                df, amounts, primary_key=self.settings.primary_key, columns=[each.name for each in self.profiles_],
                 profiles=self.profiles_, semantics=self.model_.semantics,
             )  # fmt: skip
         with stages.run("block") as amounts:
             budget = choose_budget(self.settings.accuracy_cost_tradeoff)
             index = build_index(records, budget, source=self.model_.source_column, rules=self.model_.key_rules)
             _tell_index(amounts, index)
-        return open_candidates(df.sparkSession, Blocked(records, index))
+        return Blocked(records, index)
 
     def _cluster(self, spark: SparkSession, records: Records, edges: pa.Table) -> Clustered:
         scorer = PlainScorer(self.model_, records)

@@ -2,7 +2,8 @@
 
 One *logical* blocking (blocking.py) may be carried out by several *physical* plans; `choose_plan` says which and why.
 A small table is blocked and compared on the driver, because starting Spark's Python workers takes longer than the
-work; of a larger one the prepared records and the blocking index are shipped to every worker. The answers are the same.
+work; of a larger one the prepared records and the blocking index are shipped to every executor. The answers are the
+same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +70,7 @@ def choose_plan(index: BlockingIndex) -> Plan:
     if here:
         name, reason = "driver", f"{rows:,} rows are compared on the driver sooner than workers would start"
     else:
-        name, reason = "shipped", f"the index takes {size / 2**20:.1f} MiB and is shipped to every worker"
+        name, reason = "shipped", f"the index takes {size / 2**20:.1f} MiB and is shipped to every executor"
     steps = (
         Step("list candidates", shuffles=False),
         Step("meet both sides", shuffles=not here),
@@ -140,12 +141,15 @@ class Candidates(Protocol):
     def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
         """Return the merged answer over `pairs`, a table as `PairBatch.of` reads it."""
 
+    def release(self) -> None:
+        """Make room; nothing is asked any more. `blocked` stays."""
+
 
 def open_candidates(spark: SparkSession, blocked: Blocked) -> Candidates:
     """Return the candidate pairs of `blocked` by the plan that `choose_plan` chooses."""
     if choose_plan(blocked.index).name == "driver":
         return DriverCandidates(blocked)
-    return SparkCandidates(spark, Shipped(spark, blocked))
+    return SparkCandidates.ship(spark, blocked)
 
 
 @dataclass(frozen=True)
@@ -171,21 +175,26 @@ class DriverCandidates:
         batches = (PairBatch.of(self.blocked.records, pairs.slice(start, PAIRS_PER_BATCH)) for start in starts)
         return question.merge(pa.concat_tables([question.answer(batch) for batch in batches]))
 
+    def release(self) -> None:
+        """Do nothing: what there is goes with this object."""
+
 
 @dataclass(frozen=True)
 class SparkCandidates:
     """Candidate pairs on Spark; every question blocks and compares anew, and merges within a task before collecting.
 
-    Records and index are sent once, whatever is asked.
+    Records and index are sent once, whatever is asked; the driver uses the file that is sent, too.
     """
 
     spark: SparkSession
+    blocked: Blocked
     shipped: Shipped[Blocked]
 
-    @property
-    def blocked(self) -> Blocked:
-        """The records and the index they come from, as they are shipped."""
-        return self.shipped.value
+    @classmethod
+    def ship(cls, spark: SparkSession, blocked: Blocked) -> Self:
+        """Send records and index to the workers."""
+        shipped = Shipped(spark, blocked)
+        return cls(spark, shipped.value, shipped)
 
     def ask(self, question: Question) -> pa.Table:
         """Return the merged answer over all candidate pairs. Cost: two Spark jobs, one of them short."""
@@ -195,6 +204,10 @@ class SparkCandidates:
     def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
         """Return the merged answer over `pairs`. Cost: one Spark job."""
         return self._ask(question, spread_pairs(self.spark, pairs), _read_tables)
+
+    def release(self) -> None:
+        """Remove what was sent; `blocked` stays on the driver."""
+        self.shipped.release()
 
     def _ask(self, question: Question, packed: DataFrame, read: Reader) -> pa.Table:
         return question.merge(

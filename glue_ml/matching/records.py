@@ -1,6 +1,7 @@
 """Prepared records: a table's rows in the order of their keys, cleaned, dictionary-encoded and tokenised.
 
-This is what blocking and comparison read. It is built once per run and, while it fits, shipped whole to the workers.
+This is what blocking and comparison read. It is built once per run; all that grows with the table is an array or Arrow
+strings, so that it can lie in a file which workers map (`mapped_values`).
 """
 
 from __future__ import annotations

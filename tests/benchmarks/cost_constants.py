@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from glue_ml.matching import FindMatches
 from glue_ml.matching.blocking import build_index, choose_budget, list_candidates, list_pairs
 from glue_ml.matching.clustering import ClusterOptions, cluster
 from glue_ml.matching.comparison import compare
+from glue_ml.matching.mapped_values import lay_out
 from glue_ml.matching.model import MatchModel, load_model, save_model
 from glue_ml.matching.pipeline import PAIRS_PER_BATCH, Blocked, DriverCandidates
 from glue_ml.matching.profile import ColumnProfile
@@ -101,6 +103,7 @@ def measure_stages(table: pa.Table, model: MatchModel) -> Iterator[tuple[str, fl
     index, seconds = _time(lambda: build_index(records, choose_budget(None), source=model.source_column))
     yield "build the index, us a row", seconds / rows * 1e6
     yield from measure_memory(table, records)
+    yield "index, bytes a row", _file_bytes(index) / rows
     views = [view for view in index.views if isinstance(view, SparseView)]
     for view in views:
         yield f"index of {view.name}, features a row", view.matrix.nnz / rows
@@ -135,12 +138,15 @@ def _measure_looks(candidates: DriverCandidates, model: MatchModel, pairs: int) 
 
 
 def measure_memory(table: pa.Table, records: Records) -> Iterator[tuple[str, float]]:
-    """Yield the bytes a row of the Arrow table and of the prepared records."""
-    rows = len(records)
-    yield "Arrow table, bytes a row", table.nbytes / rows
-    columns = sum(map(_column_bytes, records.columns))
-    whole = columns + records.vocabulary.nbytes + _matrix_bytes(records.words) + records.keys.nbytes
-    yield "records, bytes a row", whole / rows
+    """Yield the bytes a row of the Arrow table and of the prepared records, as they lie in their file."""
+    yield "Arrow table, bytes a row", table.nbytes / len(records)
+    yield "records, bytes a row", _file_bytes(records) / len(records)
+
+
+def _file_bytes(value: Any) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        lay_out(value, Path(folder) / "file")
+        return (Path(folder) / "file").stat().st_size
 
 
 def measure_candidates(table: pa.Table) -> Iterator[tuple[str, float]]:

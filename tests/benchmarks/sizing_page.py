@@ -51,7 +51,7 @@ MEMORY: tuple[Row, ...] = (
     ("prepared records", lambda cost: _gib(cost.records_bytes)),
     ("index", lambda cost: _gib(cost.index_bytes)),
     ("driver's Python process, at its peak", lambda cost: _gib(cost.driver_bytes)),
-    ("each Python worker (one a core)", lambda cost: _gib(cost.copy_bytes)),
+    ("file of both, one for each executor", lambda cost: _gib(cost.file_bytes)),
     ("shuffled: lists that meet", lambda cost: _gib(cost.shuffle_bytes)),
     ("sent to the driver: possible links", lambda cost: _gib(cost.rows * EDGES_PER_ROW * ASK_BYTES * 2)),
 )

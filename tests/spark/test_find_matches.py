@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark import SparkFiles
 from pyspark.sql import DataFrame, SparkSession
 
 from glue_ml.domain.labels import LabeledRow, labeled_pairs
@@ -117,6 +118,10 @@ def spread(monkeypatch: pytest.MonkeyPatch, partitions: int, *, driver_rows: int
         monkeypatch.setattr(module, "parallelism", lambda _: partitions)
 
 
+def list_shipped() -> set[Path]:
+    return set(Path(SparkFiles.getRootDirectory()).glob("glue-ml-*"))
+
+
 @pytest.mark.parametrize(("partitions", "driver_rows"), [(1, 10_000), (16, 10_000), (2, 0), (8, 0)])
 def test_the_output_depends_neither_on_the_partitions_nor_on_the_plan(
     spark: SparkSession,
@@ -129,11 +134,12 @@ def test_the_output_depends_neither_on_the_partitions_nor_on_the_plan(
     driver_rows: int,
 ) -> None:
     spread(monkeypatch, partitions, driver_rows=driver_rows)
-    df = to_df(spark, people[0], partitions=partitions)
+    df, before = to_df(spark, people[0], partitions=partitions), list_shipped()
     model = FindMatches(primary_key="id").fit(df, labels)
     assert model.evaluate() == supervised.evaluate()
     assert sorted(map(tuple, model.transform(df, scores=True).collect()), key=str) == expected[0]
     assert model.labeling_sets(df).collect() == expected[1]
+    assert list_shipped() == before, "what was shipped is still there"
 
 
 @pytest.mark.parametrize("driver_rows", [10_000, 0], ids=["driver", "shipped"])

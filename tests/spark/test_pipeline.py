@@ -41,7 +41,6 @@ from glue_ml.matching.scoring import (
     score_pool,
 )
 from glue_ml.matching.sentence_encoder import scale_rows
-from glue_ml.matching.shipping import Shipped
 from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.training import learn
 from glue_ml.matching.unsupervised import TAIL_RANK, fit_unsupervised
@@ -64,7 +63,7 @@ def blocked(request: pytest.FixtureRequest) -> Blocked:
 
 @pytest.fixture(scope="module", params=["driver", "spark"])
 def candidates(request: pytest.FixtureRequest, spark: SparkSession, blocked: Blocked) -> Candidates:
-    return DriverCandidates(blocked) if request.param == "driver" else SparkCandidates(spark, Shipped(spark, blocked))
+    return DriverCandidates(blocked) if request.param == "driver" else SparkCandidates.ship(spark, blocked)
 
 
 def on_the_driver(blocked: Blocked) -> tuple[list[tuple[int, int]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
@@ -78,7 +77,7 @@ def test_candidate_pairs_and_their_context_are_those_of_the_driver(spark: SparkS
         return pa.table({"lo": batch.lo, "hi": batch.hi, **{name: pa.array(column) for name, column in columns}})
 
     schema = ", ".join(["lo long, hi long", *(f"{name} float" for name in CONTEXT)])
-    table = SparkCandidates(spark, Shipped(spark, blocked)).ask(Question(tell, lambda parts: parts, schema))
+    table = SparkCandidates.ship(spark, blocked).ask(Question(tell, lambda parts: parts, schema))
     table = table.sort_by([("lo", "ascending"), ("hi", "ascending")])
     pairs, context = on_the_driver(blocked)
     assert list(zip(table.column("lo").to_pylist(), table.column("hi").to_pylist(), strict=True)) == pairs
@@ -130,9 +129,7 @@ def test_both_plans_propose_the_same_pairs_for_labelling(spark: SparkSession, bl
     counts = count_candidate_patterns(DriverCandidates(blocked))
     unsupervised = fit_unsupervised(blocked.records, counts, seed=0)
     model = MatchModel(Settings(primary_key="id"), blocked.records.profiles, unsupervised)
-    here, there = (
-        score_pool(c, model) for c in (DriverCandidates(blocked), SparkCandidates(spark, Shipped(spark, blocked)))
-    )
+    here, there = (score_pool(c, model) for c in (DriverCandidates(blocked), SparkCandidates.ship(spark, blocked)))
     for field in fields(here):
         np.testing.assert_array_equal(getattr(here, field.name), getattr(there, field.name))
 
@@ -140,7 +137,7 @@ def test_both_plans_propose_the_same_pairs_for_labelling(spark: SparkSession, bl
 @pytest.mark.parametrize("twice", [False, True])
 def test_both_plans_count_the_same_scores(spark: SparkSession, blocked: Blocked, twice: bool) -> None:
     _, truth = make_people(300, seed=9)
-    here, there = DriverCandidates(blocked), SparkCandidates(spark, Shipped(spark, blocked))
+    here, there = DriverCandidates(blocked), SparkCandidates.ship(spark, blocked)
     unsupervised = fit_unsupervised(blocked.records, count_candidate_patterns(here), seed=0)
     model = MatchModel(Settings(primary_key="id"), blocked.records.profiles, unsupervised)
     keys = sorted(truth, key=lambda key: truth[key])[:120]

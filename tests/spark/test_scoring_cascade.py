@@ -17,7 +17,6 @@ from glue_ml.matching.model import MatchModel, Settings
 from glue_ml.matching.pipeline import Blocked, Candidates, DriverCandidates, SparkCandidates
 from glue_ml.matching.records import prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, look_again, look_first, score_edges
-from glue_ml.matching.shipping import Shipped
 from glue_ml.matching.training import learn
 from glue_ml.matching.unsupervised import fit_unsupervised
 from glue_ml.synthetic import make_people
@@ -54,7 +53,7 @@ def look_up_neighbours(candidates: DriverCandidates) -> list[list[int]]:
 
 @pytest.fixture(params=["driver", "spark"])
 def candidates(request: pytest.FixtureRequest, spark: SparkSession, case: Case) -> Candidates:
-    return DriverCandidates(case[0]) if request.param == "driver" else SparkCandidates(spark, Shipped(spark, case[0]))
+    return DriverCandidates(case[0]) if request.param == "driver" else SparkCandidates.ship(spark, case[0])
 
 
 def test_edges_are_those_of_looking_twice_at_every_pair(candidates: Candidates, case: Case) -> None:

@@ -1,0 +1,92 @@
+"""What is shipped arrives on the workers as it was, in a file that they map, and can be removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+from pyspark import SparkFiles
+from pyspark.sql import SparkSession
+
+from glue_ml.matching import shipping
+from glue_ml.matching.mapped_values import LEAST_BYTES
+from glue_ml.matching.shipping import KEPT, Shipped
+from glue_ml.matching.table import collect_arrow
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A value with one array."""
+
+    name: str
+    array: npt.NDArray[np.int64]
+
+
+LARGE = np.arange(LEAST_BYTES)
+
+
+def files() -> set[Path]:
+    return set(Path(SparkFiles.getRootDirectory()).glob("glue-ml-*"))
+
+
+def sum_on_workers(spark: SparkSession, shipped: Shipped[Numbers]) -> list[dict[str, Any]]:
+    """Return, by task, the sum of the array and whether the process has the file mapped."""
+
+    def add_up(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in batches:
+            total = int(shipped.value.array.sum())
+            mapped = shipped._name in Path("/proc/self/maps").read_text(encoding="utf-8")
+            yield pa.RecordBatch.from_pylist([{"total": total, "mapped": mapped}])
+
+    return list(collect_arrow(spark.range(0, 2, 1, 2).mapInArrow(add_up, "total long, mapped boolean")).to_pylist())
+
+
+def test_workers_map_the_file_of_a_large_array(spark: SparkSession) -> None:
+    shipped = Shipped(spark, Numbers("large", LARGE))
+    assert sum_on_workers(spark, shipped) == [{"total": int(LARGE.sum()), "mapped": True}] * 2
+    assert shipped.value.name == "large"
+
+
+def test_a_small_array_needs_no_file(spark: SparkSession) -> None:
+    shipped = Shipped(spark, Numbers("small", np.arange(3)))
+    assert sum_on_workers(spark, shipped) == [{"total": 3, "mapped": False}] * 2
+
+
+def test_a_released_value_leaves_no_file_and_disturbs_no_other(spark: SparkSession) -> None:
+    before = files()
+    one, other = (Shipped(spark, Numbers(name, LARGE)) for name in ("one", "other"))
+    assert len(files() - before) == 2
+    one.release()
+    assert len(files() - before) == 1
+    assert other.value.name == "other"
+    other.release()
+    assert files() == before
+
+
+def test_a_process_keeps_only_the_last_values_mapped(spark: SparkSession) -> None:
+    many = [Shipped(spark, Numbers(str(number), LARGE)) for number in range(KEPT + 2)]
+    assert [each.value.name for each in many] == [str(number) for number in range(KEPT + 2)]
+    assert len(shipping._mapped) == KEPT
+    assert many[0].value.name == "0"
+    for each in many:
+        each.release()
+
+
+def test_without_a_spark_context_the_value_goes_with_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for a session of Spark Connect, which has no context and can't be started here."""
+
+    class Session:
+        @property
+        def sparkContext(self) -> Any:
+            raise NotImplementedError("Spark Connect has none")
+
+    value = Numbers("sent", LARGE)
+    shipped: Shipped[Numbers] = Shipped(Session(), value)  # type: ignore[arg-type]
+    assert shipped.value is value
+    shipped.release()
