@@ -54,6 +54,7 @@ _EXCLUDES = (
 _DEFAULTS = {
     "spark.sql.extensions": DELTA_EXTENSION,
     "spark.sql.catalog.spark_catalog": DELTA_CATALOG,
+    "spark.driver.maxResultSize": "0",  # the whole table comes to the driver: its size is no mistake
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.showConsoleProgress": "false",

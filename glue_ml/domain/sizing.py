@@ -194,11 +194,5 @@ def _estimate_stages(workload: Workload, pairs: float) -> Iterable[StageCost]:
 
 def _find_limits(rows: int, columns: Sequence[ColumnShape]) -> Iterable[str]:
     longest = max(column.chars for column in columns)
-    table = rows * (constants.KEY_BYTES + sum(constants.CELL_BYTES + column.chars for column in columns))
     if rows * longest > 2**31:
         yield "a column of more than 2 GiB does not fit in one Arrow array, and the driver puts columns together"
-    if table > 2**30:
-        yield (
-            f"the driver collects {table / 2**30:.1f} GiB of table: set spark.driver.maxResultSize above that, as "
-            "Spark ends a job that brings more than 1 GiB"
-        )

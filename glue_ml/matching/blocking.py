@@ -35,6 +35,8 @@ Rows = npt.NDArray[np.int64]
 LEARNED_KEYS = "learned keys"  #: The name of the view of keys that labels have shown.
 SMALL_TABLE_WORK = 300_000_000  #: Multiply-adds that any table may cost (about a second): small ones lose nothing.
 
+LARGE_TABLE_ROWS = 5_000_000  #: Of more rows one view is built after the other: what both take is gigabytes.
+
 
 @dataclass(frozen=True)
 class BlockingBudget:
@@ -118,7 +120,8 @@ def build_index(
         "keys": lambda: find_keys(records, common),
         "grams": lambda: find_grams(records),
     }
-    found = dict(zip(finders, map_at_once(lambda find: find(), finders.values()), strict=True))
+    at_once = 1 if len(records) > LARGE_TABLE_ROWS else len(finders)
+    found = dict(zip(finders, map_at_once(lambda find: find(), finders.values(), most=at_once), strict=True))
     if rules:
         keys = find_rule_keys(records, rules)
         found[LEARNED_KEYS] = FeatureSets.of(keys.matrix, keys.codes)

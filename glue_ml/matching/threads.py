@@ -13,7 +13,7 @@ R = TypeVar("R")
 MOST = 4  #: Each holds what it works on in memory.
 
 
-def map_at_once(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return what `function` returns for each item, in their order; several items are worked on at once."""
-    with ThreadPoolExecutor(max_workers=min(MOST, os.cpu_count() or 1)) as pool:
+def map_at_once(function: Callable[[T], R], items: Iterable[T], *, most: int = MOST) -> list[R]:
+    """Return what `function` returns for each item, in their order; at `most` so many items are worked on at once."""
+    with ThreadPoolExecutor(max_workers=min(most, os.cpu_count() or 1)) as pool:
         return list(pool.map(function, items))

@@ -80,6 +80,7 @@ def test_a_session_that_is_there_is_returned_untouched(spark: SparkSession) -> N
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("spark.driver.maxResultSize", "0"),
         ("spark.sql.extensions", DELTA_EXTENSION),
         ("spark.sql.catalog.spark_catalog", DELTA_CATALOG),
         ("spark.sql.execution.arrow.pyspark.enabled", "true"),

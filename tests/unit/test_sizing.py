@@ -135,7 +135,6 @@ def test_what_ends_a_run_whatever_its_memory_is_told() -> None:
     assert estimate_cost(Workload(10**6, PEOPLE)).limits == ()
     limits = estimate_cost(Workload(10**8, parse_columns(["long_text"]))).limits
     assert any("2 GiB does not fit in one Arrow array" in limit for limit in limits)
-    assert any("spark.driver.maxResultSize" in limit for limit in limits)
 
 
 def test_one_row_matches_nothing() -> None:
