@@ -23,6 +23,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 
+from glue_ml.errors import UnavailableError
+
 T = TypeVar("T")
 
 ALIGNMENT = 64  #: Bytes; what vector instructions like best.
@@ -56,9 +58,21 @@ class _Tree:
 
 
 def lay_out(value: Any, path: Path) -> Any:
-    """Write the arrays of `value` to a new file at `path`; return the outline of the value."""
-    with path.open("xb") as file:
-        return _lay_out(value, _Writer(file))
+    """Write the arrays of `value` to a new file at `path`; return the outline of the value.
+
+    Raises UnavailableError where the disk does not take them; nothing of the file stays then.
+    """
+    try:
+        with path.open("xb") as file:
+            return _lay_out(value, _Writer(file))
+    except FileExistsError:
+        raise
+    except OSError as error:  # also of the last bytes, which are written when the file is closed
+        path.unlink(missing_ok=True)
+        raise UnavailableError(
+            f"{path} could not be written: {error.strerror}. Records and index of the table lie there while it is "
+            "matched, about 1 KB for each row: make room, or name another disk by TMPDIR and spark.local.dir"
+        ) from error
 
 
 def spill(value: T) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import resource
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from glue_ml.errors import UnavailableError
 from glue_ml.matching.blocking import build_index, choose_budget, list_candidates
 from glue_ml.matching.comparison import compare
 from glue_ml.matching.mapped_values import LEAST_BYTES, lay_out, map_back, spill
@@ -109,6 +111,18 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         lay_out(make_tree([]), tmp_path / "file")
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_disk_that_is_full_is_told_and_keeps_nothing_of_the_file(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # no file may be larger: to the writer that is like a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE.nbytes // 2, before[1]))
+    try:
+        with pytest.raises(UnavailableError, match=r"file could not be written: .*make room"):
+            lay_out(make_tree([]), tmp_path / "file")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_value_without_large_arrays_needs_no_bytes_of_the_file(tmp_path: Path) -> None:
