@@ -78,7 +78,8 @@ class ValuePairs:
     def cores(self) -> TextPairs:
         """The last seven characters of the texts of both sides, or e-mails' parts before the @."""
         is_email = self.column.profile.kind is ColumnKind.EMAIL
-        return self._pair([text.partition("@")[0] if is_email else text[-7:] for text in self._read[1]])
+        texts = self._read[1]
+        return self._pair([text.partition("@")[0][:MAX_COMPARED] if is_email else text[-7:] for text in texts])
 
     def _cut(self, length: int) -> TextPairs:
         _, texts, longest = self._read
