@@ -29,7 +29,7 @@ OLDEST_JAVA = 17
 JAR_CACHE = "GLUE_ML_JAR_CACHE"  #: The variable that names a file where resolved packages are kept.
 #: The work is done in Python: most runs are over before what the JVM's second compiler costs has paid. Without it the
 #: JVM keeps room for a fifth of the code, and where that is full it compiles no more: a long session would crawl.
-QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseParallelGC"
+QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +15,28 @@ from pyspark.sql import SparkSession
 
 from glue_ml.matching import shipping
 from glue_ml.matching.mapped_values import LEAST_BYTES
+from glue_ml.matching.nearest import Neighbours
 from glue_ml.matching.shipping import KEPT, Shipped
 from glue_ml.matching.table import collect_arrow
 
-
-@dataclass(frozen=True)
-class Numbers:
-    """A value with one array."""
-
-    name: str
-    array: npt.NDArray[np.int64]
-
-
 LARGE = np.arange(LEAST_BYTES)
+
+
+def make_value(number: int, rows: npt.NDArray[np.int64]) -> Neighbours:
+    """Return a value with a large or a small array; a worker knows the engine's types, not those of a test."""
+    return Neighbours(np.array([number]), rows, np.zeros(0, dtype=np.float32))
 
 
 def files() -> set[Path]:
     return set(Path(SparkFiles.getRootDirectory()).glob("glue-ml-*"))
 
 
-def sum_on_workers(spark: SparkSession, shipped: Shipped[Numbers]) -> list[dict[str, Any]]:
+def sum_on_workers(spark: SparkSession, shipped: Shipped[Neighbours]) -> list[dict[str, Any]]:
     """Return, by task, the sum of the array and whether the process has the file mapped."""
 
     def add_up(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
-            total = int(shipped.value.array.sum())
+            total = int(shipped.value.other.sum())
             mapped = shipped._name in Path("/proc/self/maps").read_text(encoding="utf-8")
             yield pa.RecordBatch.from_pylist([{"total": total, "mapped": mapped}])
 
@@ -48,32 +44,32 @@ def sum_on_workers(spark: SparkSession, shipped: Shipped[Numbers]) -> list[dict[
 
 
 def test_workers_map_the_file_of_a_large_array(spark: SparkSession) -> None:
-    shipped = Shipped(spark, Numbers("large", LARGE))
+    shipped = Shipped(spark, make_value(7, LARGE))
     assert sum_on_workers(spark, shipped) == [{"total": int(LARGE.sum()), "mapped": True}] * 2
-    assert shipped.value.name == "large"
+    assert shipped.value.row.tolist() == [7]
 
 
 def test_a_small_array_needs_no_file(spark: SparkSession) -> None:
-    shipped = Shipped(spark, Numbers("small", np.arange(3)))
+    shipped = Shipped(spark, make_value(0, np.arange(3)))
     assert sum_on_workers(spark, shipped) == [{"total": 3, "mapped": False}] * 2
 
 
 def test_a_released_value_leaves_no_file_and_disturbs_no_other(spark: SparkSession) -> None:
     before = files()
-    one, other = (Shipped(spark, Numbers(name, LARGE)) for name in ("one", "other"))
+    one, other = (Shipped(spark, make_value(number, LARGE)) for number in range(2))
     assert len(files() - before) == 2
     one.release()
     assert len(files() - before) == 1
-    assert other.value.name == "other"
+    assert other.value.row.tolist() == [1]
     other.release()
     assert files() == before
 
 
 def test_a_process_keeps_only_the_last_values_mapped(spark: SparkSession) -> None:
-    many = [Shipped(spark, Numbers(str(number), LARGE)) for number in range(KEPT + 2)]
-    assert [each.value.name for each in many] == [str(number) for number in range(KEPT + 2)]
+    many = [Shipped(spark, make_value(number, LARGE)) for number in range(KEPT + 2)]
+    assert [each.value.row.tolist() for each in many] == [[number] for number in range(KEPT + 2)]
     assert len(shipping._mapped) == KEPT
-    assert many[0].value.name == "0"
+    assert many[0].value.row.tolist() == [0]
     for each in many:
         each.release()
 
@@ -86,7 +82,7 @@ def test_without_a_spark_context_the_value_goes_with_the_task(monkeypatch: pytes
         def sparkContext(self) -> Any:
             raise NotImplementedError("Spark Connect has none")
 
-    value = Numbers("sent", LARGE)
-    shipped: Shipped[Numbers] = Shipped(Session(), value)  # type: ignore[arg-type]
+    value = make_value(0, LARGE)
+    shipped: Shipped[Neighbours] = Shipped(Session(), value)  # type: ignore[arg-type]
     assert shipped.value is value
     shipped.release()

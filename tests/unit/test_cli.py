@@ -255,7 +255,7 @@ def test_size_recommends_workers_with_its_reasons() -> None:
     words = " ".join(result.stdout.split())
     assert "WorkerType" in words
     assert "NumberOfWorkers" in words
-    assert "Python workers of an executor holds a copy" in words
+    assert "xecutor maps a file of the records and the index" in words
     assert result.stdout == run("size", "--rows", "200000", "--columns", "name:3 text,long_text code:2").stdout
 
 
