@@ -54,8 +54,8 @@ class Cost:
     """What a run costs. Bytes are of the whole table.
 
     `build_bytes` is what the driver needs besides while it builds the index. What of `records_bytes` and `index_bytes`
-    lies in memory is what is in use: it is in a file. `limits` are sentences on what ends a run
-    of this size today, whatever its memory.
+    lies in memory is what is in use: it is in a file. `limits` are sentences on what ends a run of this size today,
+    whatever its memory.
     """
 
     rows: int

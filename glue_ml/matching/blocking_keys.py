@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pandas.util import hash_array
 from scipy import sparse
 
-from glue_ml.matching.feature_sets import FeatureSets, Numbers, list_blocks, unite
+from glue_ml.matching.feature_sets import FeatureSets, Numbers, add_empty_row, list_blocks, unite
 from glue_ml.matching.records import Records
 from glue_ml.matching.tokens import GRAM_BITS, Incidence, hash_grams
 
@@ -117,7 +117,7 @@ def number_codes(rows: Rows, codes: Rows, height: int) -> tuple[Incidence, Rows]
 
 def find_grams(records: Records) -> FeatureSets:
     """Return the grams of each record; their codes are their hashes."""
-    parts = [(_with_empty_row(hash_grams(c.values)), c.codes) for c in records.columns if c.words is not None]
+    parts = [(add_empty_row(hash_grams(c.values)), c.codes) for c in records.columns if c.words is not None]
     occurs = np.zeros(1 << GRAM_BITS, dtype=bool)
     for grams, _ in parts:
         occurs[grams.indices] = True
@@ -128,8 +128,3 @@ def find_grams(records: Records) -> FeatureSets:
         for grams, codes in parts
     ]
     return FeatureSets(*unite(narrow, len(records)), seen)
-
-
-def _with_empty_row(grams: Incidence) -> Incidence:
-    grams.resize(grams.shape[0] + 1, grams.shape[1])
-    return grams

@@ -92,6 +92,17 @@ def unite(parts: Sequence[tuple[Incidence, Numbers]], rows: int) -> tuple[Rows, 
     return np.cumsum(np.concatenate(lengths)), np.concatenate(numbers)
 
 
+def add_empty_row(matrix: Incidence) -> Incidence:
+    """Give a matrix of distinct values the row that code -1 selects, and return it."""
+    matrix.resize(matrix.shape[0] + 1, matrix.shape[1])
+    return matrix
+
+
+def count_rows(matrix: Incidence) -> Rows:
+    """Return in how many rows each column of a 0/1 matrix is set."""
+    return count_numbers(matrix.indices, matrix.shape[1])
+
+
 def count_numbers(numbers: npt.NDArray[np.integer], width: int) -> Rows:
     """Return how often each of the numbers 0 to `width` - 1 occurs."""
     total = np.zeros(width, dtype=np.int64)

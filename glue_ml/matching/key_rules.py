@@ -19,7 +19,7 @@ import pyarrow as pa
 from pandas.util import hash_array
 
 from glue_ml.matching.blocking_keys import list_rows, number_codes
-from glue_ml.matching.feature_sets import count_numbers
+from glue_ml.matching.feature_sets import count_rows
 from glue_ml.matching.records import Column, Records
 from glue_ml.matching.tokens import Incidence
 
@@ -73,7 +73,7 @@ class Keys:
 
     def capped(self) -> Incidence:
         """The matrix without the keys that more than LARGEST_BLOCK rows have."""
-        kept = (count_numbers(self.matrix.indices, self.matrix.shape[1]) <= LARGEST_BLOCK).astype(np.float32)
+        kept = (count_rows(self.matrix) <= LARGEST_BLOCK).astype(np.float32)
         capped = self.matrix.multiply(kept).tocsr()
         capped.eliminate_zeros()
         return capped
@@ -101,7 +101,7 @@ def learn_key_rules(records: Records, left: Rows, right: Rows) -> tuple[KeyRule,
     for rule in rules:
         keys = _conjoin([single[predicate] for predicate in rule.predicates])
         capped = keys.capped()
-        frequency = count_numbers(capped.indices, capped.shape[1]).astype(np.float64)
+        frequency = count_rows(capped).astype(np.float64)
         found.append((rule, _meet(capped, left, right), float((frequency * (frequency - 1)).sum()) / len(records)))
     return tuple(_cover(found, np.zeros(len(left), dtype=bool)))
 

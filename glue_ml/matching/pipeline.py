@@ -171,8 +171,7 @@ class DriverCandidates:
 
     def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
         """Return the merged answer over `pairs`."""
-        starts = range(0, max(len(pairs), 1), PAIRS_PER_BATCH)
-        batches = (PairBatch.of(self.blocked.records, pairs.slice(start, PAIRS_PER_BATCH)) for start in starts)
+        batches = _cut_table(self.blocked.records, pairs)
         return question.merge(pa.concat_tables([question.answer(batch) for batch in batches]))
 
     def release(self) -> None:
@@ -291,9 +290,13 @@ def _read_bundle(records: Records, packed: Iterable[bytes]) -> Iterator[PairBatc
 def _read_tables(records: Records, packed: Iterable[bytes]) -> Iterator[PairBatch]:
     for piece in packed:
         with pa.ipc.open_stream(piece) as reader:
-            pairs = reader.read_all()
-        for start in range(0, len(pairs), PAIRS_PER_BATCH):
-            yield PairBatch.of(records, pairs.slice(start, PAIRS_PER_BATCH))
+            yield from _cut_table(records, reader.read_all())
+
+
+def _cut_table(records: Records, pairs: pa.Table) -> Iterator[PairBatch]:
+    """Yield the pairs of a table in batches, at least one."""
+    starts = range(0, max(len(pairs), 1), PAIRS_PER_BATCH)
+    return (PairBatch.of(records, pairs.slice(start, PAIRS_PER_BATCH)) for start in starts)
 
 
 def _ask_task(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from glue_ml.matching.feature_sets import count_numbers, unite
+from glue_ml.matching.feature_sets import add_empty_row, count_rows, unite
 from glue_ml.matching.profile import ColumnKind, ColumnProfile, parse_date, parse_number, profile_column
 from glue_ml.matching.semantic import Semantics, choose_semantic_columns, learn_semantics
 from glue_ml.matching.sentence_encoder import Vectors
@@ -99,7 +99,7 @@ class Records:
     def frequency(self) -> npt.NDArray[np.int64]:
         """The number of rows that hold each word, by `counts`."""
         if self.counts is None:
-            return count_numbers(self.words.indices, self.words.shape[1])
+            return count_rows(self.words)
         return look_up_counts(self.vocabulary, self.counts.words, self.counts.word_rows)
 
     @cached_property
@@ -188,7 +188,7 @@ def prepare_records(
         ]
     wordy = [i for i, profile in enumerate(profiles) if profile.kind not in WORDLESS]
     matrices, vocabulary = build_incidence(map_at_once(split_words, [encoded[i][1] for i in wordy]))
-    words = {i: _with_empty_row(matrix) for i, matrix in zip(wordy, matrices, strict=True)}
+    words = {i: add_empty_row(matrix) for i, matrix in zip(wordy, matrices, strict=True)}
     columns = tuple(
         _build_column(profile, codes, values, words.get(i), _count_column(codes, values, counts, i))
         for i, (profile, (codes, values)) in enumerate(zip(profiles, encoded, strict=True))
@@ -262,11 +262,6 @@ def _number_same(values: pa.StringArray) -> npt.NDArray[np.int32] | None:
     """Return `Column.same`: values may differ in what is not compared, or in what was taken out of them."""
     compared = pc.utf8_slice_codeunits(values, 0, MAX_COMPARED).dictionary_encode()
     return None if len(compared.dictionary) == len(values) else compared.indices.to_numpy()
-
-
-def _with_empty_row(matrix: Incidence) -> Incidence:
-    matrix.resize(matrix.shape[0] + 1, matrix.shape[1])
-    return matrix
 
 
 def _union_words(columns: Sequence[Column], rows: int, width: int) -> Incidence:
