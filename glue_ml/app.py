@@ -116,6 +116,7 @@ def make_scheduler(settings: Settings, database: Database, endpoint: str) -> Sch
             label_file_limit_mb=settings.max_label_file_mb,
             semantic_encoder=settings.semantic_encoder,
             connected_components=settings.connected_components,
+            blocking_plan=settings.blocking_plan,
             credentials=settings.credentials,
             conf=configure_event_log(settings.event_log_dir),
         ),

@@ -41,6 +41,7 @@ class SchedulerSettings:
     label_file_limit_mb: int = 10
     semantic_encoder: str = "auto"
     connected_components: str = "auto"
+    blocking_plan: str = "auto"
     max_running: int = 2
     deadlines: Deadlines = field(default_factory=Deadlines)
     lease: timedelta = timedelta(seconds=10)
@@ -52,7 +53,7 @@ class SchedulerSettings:
         """What the jobs are told of these."""
         return RunSettings(
             self.storage_uri, self.endpoint, self.region, self.label_file_limit_mb, self.semantic_encoder,
-            self.connected_components,
+            self.connected_components, self.blocking_plan,
         )  # fmt: skip
 
 

@@ -93,6 +93,14 @@ Components = Annotated[
         help="Where groups are put together: auto, driver, graphframes or contraction. The result is the same.",
     ),
 ]
+Blocking = Annotated[
+    str,
+    typer.Option(
+        "--blocking-plan",
+        metavar="NAME",
+        help="How blocking is carried out: auto, shipped (quicker) or pieces (any size). The result is the same.",
+    ),
+]
 Master = Annotated[
     str | None,
     typer.Option("--master", metavar="URL", help="The Spark master; else what Spark is set to, or local[*]."),
@@ -216,6 +224,7 @@ def match(
     seed: Seed = 0,
     semantic: Semantic = "auto",
     components: Components = "auto",
+    blocking_plan: Blocking = "auto",
     master: Master = None,
     event_log_dir: EventLog = "",
     verbose: Verbose = False,
@@ -242,7 +251,7 @@ def match(
         conf = _configure_spark(event_log_dir, verbose=verbose)
         source = local_run.Source(table, input_format, key, tuple(labels))
         tuning = local_run.Tuning(precision_recall, accuracy_cost, enforce_labels, seed, semantic)
-        target = local_run.Target(output, output_format.value, scores, save_model, explain, components)
+        target = local_run.Target(output, output_format.value, scores, save_model, explain, components, blocking_plan)
         local_run.check_target(target)
         with StageBar(local_run.MATCH_STEPS) as bar, _open_spark(bar, master, conf) as spark:
             learner = model if model is not None else tuning

@@ -29,6 +29,7 @@ from glue_ml.matching.components import parse_method
 from glue_ml.matching.evaluation_report import write_report
 from glue_ml.matching.explained_links import LINKS_PER_GROUP
 from glue_ml.matching.learning_curve import ExpectedGain
+from glue_ml.matching.plan_choice import parse_plan
 from glue_ml.matching.registry import find_known_keys
 from glue_ml.matching.table import check_table
 
@@ -86,6 +87,7 @@ class Target:
     model: str | None = None
     explanations: str | None = None
     connected_components: str = "auto"
+    blocking_plan: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class TableLabels:
 def check_target(target: Target) -> None:
     """Raise InputError if there is something already where the run would write, or for an unknown way to components."""
     parse_method(target.connected_components)
+    parse_plan(target.blocking_plan)
     for place in filter(None, (target.output, target.model, target.explanations)):
         refuse_existing(place)
     if target.explanations is not None and storage.overlap(target.output, target.explanations):
@@ -142,6 +145,7 @@ def match_source(
         model.save(target.model)
     bar.begin()
     model.progress, model.connected_components = bar.tell, target.connected_components
+    model.blocking_plan = parse_plan(target.blocking_plan)
     limit = None if target.explanations is None else LINKS_PER_GROUP
     result = model.find_matches(df, scores=target.scores, explained_links=limit)
     bar.begin()

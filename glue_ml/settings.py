@@ -57,6 +57,7 @@ class Settings:
     max_label_file_mb: int = 10
     semantic_encoder: str = "auto"
     connected_components: str = "auto"
+    blocking_plan: str = "auto"
     max_body_kb: int = 1024
     read_timeout_seconds: float = 20.0
     log_level: str = "INFO"
@@ -210,6 +211,7 @@ _MINIMA: Mapping[str, float] = {
     "max_runs_per_account": 1, "max_label_file_mb": 1, "max_body_kb": 1, "read_timeout_seconds": 0.1,
 }  # fmt: skip
 _CHOICES: Mapping[str, tuple[str, ...]] = {
+    "blocking_plan": ("auto", "shipped", "pieces"),
     "catalog": ("embedded", "aws"),
     "connected_components": ("auto", "driver", "graphframes", "contraction"),
     "launcher": ("local",),

@@ -63,6 +63,12 @@ def write_bytes(uri: str, data: bytes) -> None:
         _replace(place, data)
 
 
+def find_path(uri: str) -> Path | None:
+    """The path of a local file or folder, be it there or not; None for what is in S3."""
+    place = _locate(uri)
+    return place if isinstance(place, Path) else None
+
+
 def size(uri: str) -> int:
     """The size of a file in bytes. Raises what `read_bytes` raises."""
     place = _locate(uri)

@@ -52,7 +52,15 @@ def find_matches(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobR
     output = require_uri(spec, "output_uri")
     check_explanations(spec, output)
     check_state(spec, output)
-    df = read_input(spark, spec)
+    try:
+        return _find_matches(spark, spec, progress)
+    finally:
+        if spec.work_uri is not None:
+            storage.remove(spec.work_uri)
+
+
+def _find_matches(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResult:
+    output, df = require_uri(spec, "output_uri"), read_input(spark, spec)
     training, matching, writing = chain_progress(progress, len(FIT_STAGES), len(MATCH_STAGES), 1)
     if spec.match_state_uri is not None:
         return _match_kept(spark, spec, df, state_uri=spec.match_state_uri, steps=(training, matching, writing))

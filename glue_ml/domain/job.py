@@ -17,6 +17,9 @@ from glue_ml.errors import ErrorKind, InputError
 #: What `connected_components` may be; `matching.components` says what each does.
 COMPONENT_METHODS = ("auto", "driver", "graphframes", "contraction")
 
+#: What `blocking_plan` may be; `matching.plan_choice` says what each does.
+BLOCKING_PLANS = ("auto", "shipped", "pieces")
+
 
 class TaskType(StrEnum):
     """The five kinds of task run, as the Glue API names them."""
@@ -94,6 +97,8 @@ class JobSpec(_Document):
     seed: int = 0
     semantic_encoder: str = "auto"  #: What reads the meaning of texts; see `matching.semantic.find_encoder`.
     connected_components: str = "auto"  #: How components are found, one of COMPONENT_METHODS; changes no output.
+    blocking_plan: str = "auto"  #: How FIND_MATCHES blocks, one of BLOCKING_PLANS; changes no output.
+    work_uri: str | None = None  #: A folder for files of the run, which driver and executors reach.
     labels_uri: str | None = None  #: The Delta table of the imported labels.
     models_uri: str | None = None  #: The folder that holds a model per version.
     input_uri: str | None = None  #: IMPORT_LABELS: the label file.

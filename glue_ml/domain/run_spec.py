@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glue_ml.domain.job import COMPONENT_METHODS, JobSpec, TableSpec, TaskType
+from glue_ml.domain.job import BLOCKING_PLANS, COMPONENT_METHODS, JobSpec, TableSpec, TaskType
 from glue_ml.domain.task_run import Run
 from glue_ml.domain.transform import Transform
 from glue_ml.errors import InputError
@@ -30,6 +30,7 @@ class RunSettings:
     label_file_limit_mb: int = 10
     semantic_encoder: str = "auto"
     connected_components: str = "auto"
+    blocking_plan: str = "auto"
 
 
 def make_spec(run: Run, transform: Transform, *, settings: RunSettings) -> JobSpec:
@@ -51,7 +52,12 @@ def make_spec(run: Run, transform: Transform, *, settings: RunSettings) -> JobSp
         semantic_encoder=settings.semantic_encoder,
         catalog_endpoint=settings.catalog_endpoint,
         region=settings.region,
-        **{"connected_components": settings.connected_components, **_read_places(run, run.task_type)},
+        work_uri=f"{locate_attempt(run, settings)}/work",
+        **{
+            "connected_components": settings.connected_components,
+            "blocking_plan": settings.blocking_plan,
+            **_read_places(run, run.task_type),
+        },
     )
 
 
@@ -119,6 +125,8 @@ def _read_arguments(arguments: Mapping[str, str]) -> dict[str, Any]:
         members["merge_matches"] = _read_flag(arguments, "--MergeMatches")
     if "--ConnectedComponents" in arguments:
         members["connected_components"] = _choose(arguments, "--ConnectedComponents", COMPONENT_METHODS)
+    if "--BlockingPlan" in arguments:
+        members["blocking_plan"] = _choose(arguments, "--BlockingPlan", BLOCKING_PLANS)
     if existing := arguments.get("--ExistingMatchesPath"):
         members["existing_matches_uri"] = existing
         if "--ExistingMatchesFormat" in arguments:

@@ -10,7 +10,7 @@ number of multiply-adds of a self-join, is bounded by a budget: the commonest fe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from glue_ml.matching.candidate_lists import CandidateLists, look_up_context, ra
 from glue_ml.matching.feature_sets import FeatureSets
 from glue_ml.matching.key_rules import KeyRule, find_rule_keys
 from glue_ml.matching.nearest import choose_partition
-from glue_ml.matching.records import Column, Records, inverse_frequency
+from glue_ml.matching.records import Records, inverse_frequency
 from glue_ml.matching.semantic_view import SemanticView
 from glue_ml.matching.sorted_sets import distinct, look_up
 from glue_ml.matching.sparse_view import SparseView
@@ -113,8 +113,19 @@ def build_index(
     """
     work = budget.work(len(records))
     common = bounded_frequency(records.frequency, work) if counts is None else counts.common
-    column = next((column for column in records.columns if column.profile.name == source), None)
-    sources = None if column is None else _code_sources(column)
+    found = find_features(records, common, rules)
+    counted = _count_keys(tuple(found.values()), common, work) if counts is None else counts
+    # a feature that one row has proposes nothing, but where others count it another row may come and share it
+    least = 2 if counts is None else 0
+    sources = code_sources(records, source)
+    views = tuple(build_sparse_views(found, counted, sources, least=least))
+    # a partition follows the table, so a table that is to change without being searched anew has none
+    semantic = build_semantic_views(records, sources, partitioned=counts is None)
+    return BlockingIndex(budget, (*views, *semantic), counted)
+
+
+def find_features(records: Records, common: int, rules: Sequence[KeyRule] = ()) -> dict[str, FeatureSets]:
+    """Return the features of each sparse view by its name; words in more than `common` rows are paired."""
     finders: dict[str, Callable[[], FeatureSets]] = {
         "keys": lambda: find_keys(records, common),
         "grams": lambda: find_grams(records),
@@ -124,18 +135,20 @@ def build_index(
     if rules:
         keys = find_rule_keys(records, rules)
         found[LEARNED_KEYS] = FeatureSets.of(keys.matrix, keys.codes)
-    counted = _count_keys(tuple(found.values()), common, work) if counts is None else counts
-    # a feature that one row has proposes nothing, but where others count it another row may come and share it
-    views = (
+    return found
+
+
+def build_sparse_views(
+    found: Mapping[str, FeatureSets], counts: KeyCounts, sources: Sources | None, *, least: int
+) -> Iterator[SparseView]:
+    """Weigh the features of each view by idf, leaving out those in more rows than its cap and in fewer than `least`."""
+    return (
         SparseView(
-            name, _weigh(features, counted, place, lone=counts is not None), features.codes, sources,
+            name, _weigh(features, counts, place, least=least), features.codes, sources,
             is_optional=name == LEARNED_KEYS,
         )
         for place, (name, features) in enumerate(found.items())
     )  # fmt: skip
-    # a partition follows the table, so a table that is to change without being searched anew has none
-    semantic = build_semantic_views(records, sources, partitioned=counts is None)
-    return BlockingIndex(budget, (*views, *semantic), counted)
 
 
 def build_semantic_views(records: Records, sources: Sources | None, *, partitioned: bool) -> tuple[SemanticView, ...]:
@@ -159,8 +172,11 @@ def extend_index(index: BlockingIndex, added: BlockingIndex, order: Rows) -> Blo
     return BlockingIndex(index.budget, views, index.counts)
 
 
-def _code_sources(column: Column) -> npt.NDArray[np.int32]:
-    """Return a code per row that depends on its value alone."""
+def code_sources(records: Records, source: str | None) -> Sources | None:
+    """Return a code per row that depends on its value of the column `source` alone; None without such a column."""
+    column = next((column for column in records.columns if column.profile.name == source), None)
+    if column is None:
+        return None
     coded = (hash_array(np.array([*column.values.to_pylist(), ""], dtype=object)) >> np.uint64(33)).astype(np.int32)
     return np.where(column.codes < 0, np.int32(-1), coded[column.codes])
 
@@ -183,20 +199,26 @@ def bounded_frequency(frequency: npt.NDArray[np.int64], work: int) -> int:
 
     A feature in d records costs d * d multiply-adds in a self-join.
     """
-    ordered = np.sort(frequency[frequency > 1])
-    if len(ordered) == 0:
+    return bound_histogram(*np.unique(frequency, return_counts=True), work)
+
+
+def bound_histogram(frequency: Rows, features: Rows, work: int) -> int:
+    """Return what `bounded_frequency` does, given the distinct frequencies, ascending, and how many features have each.
+
+    Features of equal frequency stay or go together: which ones is not a matter of order.
+    """
+    shared = frequency > 1
+    frequency, features = frequency[shared], features[shared]
+    if len(frequency) == 0:
         return 1
-    affordable = int(np.searchsorted(np.cumsum(ordered.astype(np.float64) ** 2), work, side="right"))
-    if affordable == len(ordered):
-        return int(ordered[-1])
-    # features of equal frequency stay or go together: which ones is not a matter of order
-    return int(ordered[affordable]) - 1
+    cost = np.cumsum(frequency.astype(np.float64) ** 2 * features)
+    affordable = int(np.searchsorted(cost, work, side="right"))
+    return int(frequency[-1]) if affordable == len(frequency) else int(frequency[affordable]) - 1
 
 
-def _weigh(features: FeatureSets, counts: KeyCounts, place: int, *, lone: bool) -> Incidence:
-    """Weigh the features by idf; leave out those that are too common, or `lone`."""
+def _weigh(features: FeatureSets, counts: KeyCounts, place: int, *, least: int) -> Incidence:
     frequency = _look_up_codes(features.codes, counts.codes[place], counts.frequency[place])
-    kept = (frequency <= counts.caps[place]) & (lone | (features.frequency > 1))
+    kept = (frequency <= counts.caps[place]) & (frequency >= least)
     return features.weigh(inverse_frequency(frequency, counts.rows), kept)
 
 
@@ -210,7 +232,12 @@ def list_candidates(index: BlockingIndex, rows: Rows) -> CandidateLists:
 
 def rank_found(index: BlockingIndex, found: Sequence[Rows]) -> CandidateLists:
     """Return the lists of some rows from what each view found for them: numbers row * rows of the index + other."""
-    height = np.int64(index.rows)
+    row, other, views = unite_found(np.int64(index.rows), found)
+    return rank_united(row, other, views, np.stack([view.cosine(row, other) for view in index.views]))
+
+
+def unite_found(height: np.int64, found: Sequence[Rows]) -> tuple[Rows, Rows, npt.NDArray[np.int8]]:
+    """Return what any view found, numbers row * height + other: row, other, and the bits of the views that did."""
     pairs, place = np.unique(np.concatenate(found), return_inverse=True)
     views = np.zeros(len(pairs), dtype=np.int8)
     start = 0
@@ -218,8 +245,14 @@ def rank_found(index: BlockingIndex, found: Sequence[Rows]) -> CandidateLists:
         views[place[start : start + len(entries)]] |= np.int8(1 << bit)
         start += len(entries)
     row, other = np.divmod(pairs, height)
-    score = np.stack([view.cosine(row, other) for view in index.views]).sum(axis=0, dtype=np.float32)
-    return rank_candidates(row, other, score, views)
+    return row, other, views
+
+
+def rank_united(
+    row: Rows, other: Rows, views: npt.NDArray[np.int8], cosines: npt.NDArray[np.float32]
+) -> CandidateLists:
+    """Return the lists of the pairs that `unite_found` returned; `cosines` (views x pairs) are added up."""
+    return rank_candidates(row, other, cosines.sum(axis=0, dtype=np.float32), views)
 
 
 def list_pairs(index: BlockingIndex) -> tuple[Rows, Rows, npt.NDArray[np.float32]]:

@@ -32,7 +32,7 @@ def rank_candidates(
     row: Rows, other: Rows, score: npt.NDArray[np.float32], views: npt.NDArray[np.int8]
 ) -> CandidateLists:
     """Return the lists of distinct pairs (row, other), given the score of each and the views that proposed it."""
-    order = _order(row, other, score)
+    order = order_lists(row, other, score)
     row, other, score, views = row[order], other[order], score[order], views[order]
     first = np.searchsorted(row, row)
     last = np.searchsorted(row, row, side="right")
@@ -44,7 +44,7 @@ def rank_candidates(
     return CandidateLists(row, other, score, rank, np.clip(ratio, 0.0, 2.0).astype(np.float32), views)
 
 
-def _order(row: Rows, other: Rows, score: npt.NDArray[np.float32]) -> Rows:
+def order_lists(row: Rows, other: Rows, score: npt.NDArray[np.float32]) -> Rows:
     """Return the order by row, falling score, and other.
 
     Rows and scores are sorted as one number, several times as fast as by one key after the other; what is left are the

@@ -29,7 +29,7 @@ from glue_ml.matching.components import (
 )
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import parallelism
-from glue_ml.matching.records import Records
+from glue_ml.matching.records import Table
 from glue_ml.matching.row_pairs import RowPairs, Rows, Scores
 from glue_ml.matching.shipping import Shipped
 from glue_ml.matching.sorted_sets import distinct
@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 TASK_PAIRS = 200_000  #: Pairs of a task, on average: what clusters in seconds.
 BATCH_PAIRS = 50_000  #: Components are clustered together up to so many pairs; a larger one is clustered alone.
+SCORED_PAIRS = 200_000  #: Pairs whose rows are brought together at once.
 PAIRS = "lo long, hi long, probability double"
 _GROUPS = "row long, label long, confidence double"
 _COUNTED = -1  #: In place of a row: the label is a number of islands, the confidence how many of these were cut.
@@ -49,11 +50,14 @@ class PlainScorer:
     """Scores pairs that blocking did not propose; it can be shipped to tasks."""
 
     model: MatchModel
-    records: Records
+    table: Table
 
     def __call__(self, lo: Rows, hi: Rows) -> Scores:
         """Return the probability that the rows lo[i] and hi[i] match."""
-        return self.model.plain_probability(self.records, lo, hi)
+        # of a table in pieces the rows are gathered, which must not be all of them
+        parts = (slice(start, start + SCORED_PAIRS) for start in range(0, max(len(lo), 1), SCORED_PAIRS))
+        scored = (self.model.plain_probability(*self.table.gather(lo[part], hi[part])) for part in parts)
+        return np.concatenate(list(scored))
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,21 @@ from glue_ml.matching.labeling import SET_ROWS, choose_neighbourhoods, deal_sets
 from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.mapped_values import spill
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
-from glue_ml.matching.pipeline import Blocked, Candidates, choose_plan, open_candidates
+from glue_ml.matching.piece_candidates import PieceCandidates
+from glue_ml.matching.piece_files import PieceFiles
+from glue_ml.matching.piece_index import index_pieces
+from glue_ml.matching.pieces import Layout, cut_table
+from glue_ml.matching.pipeline import (
+    Blocked,
+    BlockedCandidates,
+    Candidates,
+    DriverCandidates,
+    SparkCandidates,
+    open_candidates,
+)
+from glue_ml.matching.plan_choice import BlockingPlan, Cut, choose_cut, parse_plan
 from glue_ml.matching.profile import ColumnProfile
-from glue_ml.matching.records import Records, learn_meaning, prepare_records
+from glue_ml.matching.records import Records, Table, learn_meaning, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, look_first, score_edges, score_pool
 from glue_ml.matching.semantic import Semantics, choose_encoder
 from glue_ml.matching.stages import Amounts, Progress, Stages
@@ -38,7 +50,7 @@ from glue_ml.matching.table import (
     CONFIDENCE,
     LABEL_COLUMNS,
     MATCH_ID,
-    attach_groups,
+    attach_named,
     check_table,
     collect_arrow,
     compared_columns,
@@ -91,6 +103,7 @@ class FindMatches:
         and blocked; for a table that does not change in between.
     connected_components: how the model's runs find the components of matching pairs: "auto", "driver", "graphframes"
         or "contraction"; see `cluster_tasks`. The output is the same.
+    blocking_plan: how the model's runs block: "auto", "shipped" or "pieces"; see `plan_choice`. The output is the same.
 
     An existing SparkSession is used as it is: never stopped, never reconfigured.
     """
@@ -107,6 +120,7 @@ class FindMatches:
         progress: Progress | None = None,
         reuse_prepared: bool = False,
         connected_components: str = "auto",
+        blocking_plan: str = "auto",
     ) -> None:
         self.primary_key = primary_key
         self.precision_recall_tradeoff = precision_recall_tradeoff
@@ -117,6 +131,7 @@ class FindMatches:
         self.progress = progress
         self.reuse_prepared = reuse_prepared
         self.connected_components = parse_method(connected_components)
+        self.blocking_plan = parse_plan(blocking_plan)
 
     def fit(self, df: DataFrame, labels: DataFrame | Sequence[LabeledRow] | None = None) -> FindMatchesModel:
         """Learn from the table `df` and, where given, `labels` (labeling_set_id, label and the primary key).
@@ -149,6 +164,7 @@ class FindMatches:
                     candidates = open_candidates(df.sparkSession, blocked)
                 model = model.with_learned(learn(model, candidates, rows, source=source))
         fitted = FindMatchesModel(model, progress=self.progress, connected_components=self.connected_components)
+        fitted.blocking_plan = self.blocking_plan
         fitted._done += stages.done
         if self.reuse_prepared:
             fitted._prepared = (df, candidates)
@@ -170,7 +186,8 @@ class FindMatches:
 class FindMatchesModel:
     """What `FindMatches.fit` learned. Attributes that end in an underscore were learned from data.
 
-    `progress` and `connected_components` (see `FindMatches`) are of the runs, not of the model, and are not saved.
+    `progress`, `connected_components` and `blocking_plan` (see `FindMatches`) are of the runs, not of the model, and
+    are not saved; nor is `work_folder`, a URI that driver and executors reach: on a cluster, pieces need one.
     """
 
     def __init__(
@@ -179,7 +196,9 @@ class FindMatchesModel:
         self.model_ = model
         self.progress = progress
         self.connected_components = connected_components
-        self._prepared: tuple[DataFrame, Candidates] | None = None
+        self.blocking_plan = BlockingPlan.AUTO
+        self.work_folder: str | None = None
+        self._prepared: tuple[DataFrame, BlockedCandidates] | None = None
         self._done: list[Stage] = []
 
     @property
@@ -267,21 +286,22 @@ class FindMatchesModel:
         check_table(df, primary_key=primary_key, reserved=(MATCH_ID, CONFIDENCE) if scores else (MATCH_ID,))
         check_method(df.sparkSession, self.connected_components)
         stages = Stages("match", MATCH_STAGES, self.progress, df.sparkSession, self._done)
-        candidates = self._open(df, stages)
-        records, plan = candidates.blocked.records, choose_plan(candidates.blocked.index)
+        candidates = self._open_for_matching(df, stages, explained=explained_links is not None)
+        table, plan = candidates.table, candidates.plan
         with stages.run("score candidate pairs") as amounts:
             edges, pairs = score_edges(candidates, self.model_)
             candidates.release()
             amounts.rows_in, amounts.rows_out, amounts.bytes = pairs, len(edges), edges.nbytes
         with stages.run("cluster") as amounts:
-            clustered = self._cluster(df.sparkSession, records, edges)
+            clustered = self._cluster(df.sparkSession, table, edges)
             clustering = clustered.clustering
             counted = _count_groups(clustering)
             amounts.rows_in, amounts.rows_out, amounts.bytes = len(edges), counted["groups"], clustering.labels.nbytes
         with stages.run("attach match ids") as amounts:
-            groups = _groups_table(records, clustering, self.model_ if scores else None)
-            amounts.rows_in, amounts.rows_out, amounts.bytes = len(records), len(groups), groups.nbytes
-            matches = attach_groups(df, groups, primary_key=primary_key)
+            groups = _groups_table(clustering, self.model_ if scores else None)
+            amounts.rows_in, amounts.rows_out, amounts.bytes = len(table), len(groups), groups.nbytes
+            named = candidates.name_rows(df.sparkSession, groups)
+            matches = attach_named(df, named, rows=len(groups), primary_key=primary_key)
         counts = {"candidate_pairs": pairs, "labeled_rows": self.label_count_, **counted}
         explanations = None
         if explained_links is not None:
@@ -289,6 +309,7 @@ class FindMatchesModel:
                 clustering.labels, as_row_pairs(edges), threshold=self.threshold_, limit=explained_links
             )
             counts |= links.counts
+            assert isinstance(candidates, DriverCandidates | SparkCandidates)
             explanations = explain_links(df.sparkSession, candidates.blocked, self.model_, links, edges)
         told = plan.to_dict() | {"clustering": clustered.to_dict()}
         return MatchResult(matches, counts, told, stages.seconds, explanations, stages.mine)
@@ -324,7 +345,34 @@ class FindMatchesModel:
         """Read a model that `save` wrote. Raises NotFoundError or InputError."""
         return cls(load_model(uri))
 
-    def _open(self, df: DataFrame, stages: Stages) -> Candidates:
+    def _open_for_matching(self, df: DataFrame, stages: Stages, *, explained: bool) -> Candidates:
+        """Return the candidate pairs of `df` by the plan that fits it, see `plan_choice`."""
+        at_hand = self._prepared is not None and self._prepared[0] is df
+        if at_hand and self.blocking_plan is not BlockingPlan.PIECES:
+            return self._open(df, stages)
+        semantics, obstacle = self.model_.semantics, None
+        if semantics is not None and semantics.searched:
+            obstacle = f"columns are searched by meaning ({', '.join(sorted(semantics.searched))})"
+        elif explained:
+            obstacle = "links are to be explained"
+        cut = choose_cut(df, self.blocking_plan, folder=self.work_folder, obstacle=obstacle)
+        return self._open(df, stages) if cut is None else self._open_pieces(df, stages, cut)
+
+    def _open_pieces(self, df: DataFrame, stages: Stages, cut: Cut) -> Candidates:
+        files, model = PieceFiles(cut.folder), self.model_
+        layout = Layout(tuple(each.name for each in self.profiles_), self.profiles_, model.semantics)
+        with stages.run("read the table") as amounts:
+            pieces = cut_table(df, files, layout, primary_key=self.settings.primary_key, pieces=cut.pieces)
+            amounts.rows_in, amounts.rows_out = cut.rows, len(pieces)
+        with stages.run("block") as amounts:
+            index = index_pieces(
+                df.sparkSession, pieces, choose_budget(self.settings.accuracy_cost_tradeoff),
+                source=model.source_column, rules=model.key_rules,
+            )  # fmt: skip
+            amounts.rows_in, amounts.rows_out, amounts.bytes = len(pieces), index.rows, index.size_bytes
+        return PieceCandidates(df.sparkSession, pieces, index, cut.reason)
+
+    def _open(self, df: DataFrame, stages: Stages) -> BlockedCandidates:
         """Return the candidate pairs of `df`; those that `fit` has at hand where it learned from the same table."""
         prepared, self._prepared = self._prepared, None
         if prepared is None or prepared[0] is not df:
@@ -345,16 +393,16 @@ class FindMatchesModel:
             _tell_index(amounts, index)
         return Blocked(records, index)
 
-    def _cluster(self, spark: SparkSession, records: Records, edges: pa.Table) -> Clustered:
-        scorer = PlainScorer(self.model_, records)
-        terms = Terms(self.threshold_, scorer, self._constraints(records))
-        return cluster_table(spark, len(records), edges, terms, method=self.connected_components)
+    def _cluster(self, spark: SparkSession, table: Table, edges: pa.Table) -> Clustered:
+        scorer = PlainScorer(self.model_, table)
+        terms = Terms(self.threshold_, scorer, self._constraints(table))
+        return cluster_table(spark, len(table), edges, terms, method=self.connected_components)
 
-    def _constraints(self, records: Records) -> Constraints:
+    def _constraints(self, table: Table) -> Constraints:
         if self.model_.learned is None or not self.settings.enforce_provided_labels:
             return Constraints()
         must, cannot = label_constraints(labeled_pairs(self.model_.learned.labels))
-        return Constraints(_row_pairs(records, must), _row_pairs(records, cannot))
+        return Constraints(_row_pairs(table, must), _row_pairs(table, cannot))
 
 
 def _read_records(
@@ -383,9 +431,9 @@ def _labeled_rows(labels: DataFrame | Sequence[LabeledRow], *, primary_key: str)
     return [LabeledRow(set_id, label, key) for set_id, label, key in sorted(rows, key=lambda row: (row[0], row[2]))]
 
 
-def _row_pairs(records: Records, pairs: Sequence[tuple[str, str]]) -> Rows:
+def _row_pairs(table: Table, pairs: Sequence[tuple[str, str]]) -> Rows:
     """Return key pairs as row numbers; a pair with a key that this table lacks constrains nothing."""
-    rows = records.find_rows([key for pair in pairs for key in pair]).reshape(-1, 2)
+    rows = table.find_rows([key for pair in pairs for key in pair]).reshape(-1, 2)
     return np.sort(rows[(rows >= 0).all(axis=1)], axis=1)
 
 
@@ -396,9 +444,9 @@ def _find_row(records: Records, key: str, primary_key: str) -> int:
     return row
 
 
-def _groups_table(records: Records, clustering: Clustering, teller: MatchModel | None) -> pa.Table:
+def _groups_table(clustering: Clustering, teller: MatchModel | None) -> pa.Table:
     """Return each row's group and, where a model is given to tell it, the group's confidence."""
-    columns = {"key": records.keys, MATCH_ID: pa.array(clustering.labels, pa.int64())}
+    columns = {MATCH_ID: pa.array(clustering.labels, pa.int64())}
     if teller is not None:
         columns[CONFIDENCE] = pa.array(teller.tell_confidence(clustering.confidence), pa.float64())
     return pa.table(columns)

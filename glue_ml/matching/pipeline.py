@@ -21,12 +21,12 @@ from pyspark.sql import functions as F
 
 from glue_ml.matching.blocking import BlockingIndex, list_candidates, list_pairs
 from glue_ml.matching.bundles import meet_lists, pack_lists
-from glue_ml.matching.candidate_lists import CONTEXT
+from glue_ml.matching.candidate_lists import CONTEXT, CandidateLists
 from glue_ml.matching.comparison import Feature, compare
-from glue_ml.matching.records import Records
+from glue_ml.matching.records import Gathered, Records, Table
 from glue_ml.matching.rivals import RIVALS
 from glue_ml.matching.shipping import Shipped, settle_worker
-from glue_ml.matching.table import collect_arrow
+from glue_ml.matching.table import collect_arrow, name_rows
 
 Rows = npt.NDArray[np.int64]
 
@@ -91,23 +91,28 @@ class Blocked:
 class PairBatch:
     """Some candidate pairs: row numbers lo < hi, their CONTEXT (pairs x features) and, at a second look, RIVALS."""
 
-    records: Records
+    table: Table
     lo: Rows
     hi: Rows
     context: Feature
     rivals: Feature | None = None
 
     @classmethod
-    def of(cls, records: Records, pairs: pa.Table) -> PairBatch:
-        """Return the pairs of a table with the columns lo, hi, those of CONTEXT and, perhaps, those of RIVALS."""
+    def of(cls, table: Table, pairs: pa.Table) -> PairBatch:
+        """Return the pairs told by the columns lo, hi, those of CONTEXT and, perhaps, those of RIVALS."""
         lo, hi = (pairs.column(name).to_numpy() for name in ("lo", "hi"))
         rivals = stack_columns(pairs, RIVALS) if RIVALS[0] in pairs.column_names else None
-        return cls(records, lo, hi, stack_columns(pairs, CONTEXT), rivals)
+        return cls(table, lo, hi, stack_columns(pairs, CONTEXT), rivals)
+
+    @cached_property
+    def gathered(self) -> Gathered:
+        """Records that hold the pairs' rows, and where in them both rows of each pair are."""
+        return self.table.gather(self.lo, self.hi)
 
     @cached_property
     def compared(self) -> Feature:
         """The features of comparing the records (pairs x features); computed once."""
-        return compare(self.records, self.lo, self.hi)
+        return compare(*self.gathered)
 
 
 def stack_columns(pairs: pa.Table | pa.RecordBatch, names: Sequence[str]) -> Feature:
@@ -132,8 +137,12 @@ class Candidates(Protocol):
     """The candidate pairs of a run, wherever they are."""
 
     @property
-    def blocked(self) -> Blocked:
-        """The records and the index they come from."""
+    def table(self) -> Table:
+        """The rows they come from."""
+
+    @property
+    def plan(self) -> Plan:
+        """How the blocking is carried out."""
 
     def ask(self, question: Question) -> pa.Table:
         """Return the merged answer over all candidate pairs."""
@@ -142,10 +151,21 @@ class Candidates(Protocol):
         """Return the merged answer over `pairs`, a table as `PairBatch.of` reads it."""
 
     def release(self) -> None:
-        """Make room; nothing is asked any more. `blocked` stays."""
+        """Make room; nothing is asked any more. The table stays."""
+
+    def name_rows(self, spark: SparkSession, values: pa.Table) -> DataFrame:
+        """Return a DataFrame of each row's key, as text, in a column KEY, and its row of `values`."""
 
 
-def open_candidates(spark: SparkSession, blocked: Blocked) -> Candidates:
+class BlockedCandidates(Candidates, Protocol):
+    """The candidate pairs of a run whose records and index are at hand."""
+
+    @property
+    def blocked(self) -> Blocked:
+        """The records and the index they come from."""
+
+
+def open_candidates(spark: SparkSession, blocked: Blocked) -> BlockedCandidates:
     """Return the candidate pairs of `blocked` by the plan that `choose_plan` chooses."""
     if choose_plan(blocked.index).name == "driver":
         return DriverCandidates(blocked)
@@ -153,10 +173,27 @@ def open_candidates(spark: SparkSession, blocked: Blocked) -> Candidates:
 
 
 @dataclass(frozen=True)
-class DriverCandidates:
-    """Candidate pairs in this process; they are listed and compared once, whatever is asked of them."""
-
+class _OfBlocked:
     blocked: Blocked
+
+    @property
+    def table(self) -> Records:
+        """The rows they come from."""
+        return self.blocked.records
+
+    @property
+    def plan(self) -> Plan:
+        """How the blocking is carried out."""
+        return choose_plan(self.blocked.index)
+
+    def name_rows(self, spark: SparkSession, values: pa.Table) -> DataFrame:
+        """Return a DataFrame of each row's key, as text, in a column KEY, and its row of `values`."""
+        return name_rows(spark, self.blocked.records.keys, values)
+
+
+@dataclass(frozen=True)
+class DriverCandidates(_OfBlocked):
+    """Candidate pairs in this process; they are listed and compared once, whatever is asked of them."""
 
     @cached_property
     def batches(self) -> tuple[PairBatch, ...]:
@@ -179,54 +216,74 @@ class DriverCandidates:
 
 
 @dataclass(frozen=True)
-class SparkCandidates:
+class SparkCandidates(_OfBlocked):
     """Candidate pairs on Spark; every question blocks and compares anew, and merges within a task before collecting.
 
     Records and index are sent once, whatever is asked; the driver uses the file that is sent, too.
     """
 
     spark: SparkSession
-    blocked: Blocked
     shipped: Shipped[Blocked]
 
     @classmethod
     def ship(cls, spark: SparkSession, blocked: Blocked) -> Self:
         """Send records and index to the workers."""
         shipped = Shipped(spark, blocked)
-        return cls(spark, shipped.value, shipped)
+        return cls(shipped.value, spark, shipped)
 
     def ask(self, question: Question) -> pa.Table:
         """Return the merged answer over all candidate pairs. Cost: two Spark jobs, one of them short."""
         bundles = list_bundles(self.spark, self.shipped, rows=len(self.blocked.records))
-        return self._ask(question, bundles, _read_bundle)
+        return ask(question, bundles, self._open_table, read_bundle)
 
     def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
         """Return the merged answer over `pairs`. Cost: one Spark job."""
-        return self._ask(question, spread_pairs(self.spark, pairs), _read_tables)
+        return ask(question, spread_pairs(self.spark, pairs), self._open_table, read_tables)
 
     def release(self) -> None:
         """Remove what was sent; `blocked` stays on the driver."""
         self.shipped.release()
 
-    def _ask(self, question: Question, packed: DataFrame, read: Reader) -> pa.Table:
-        return question.merge(
-            collect_arrow(packed.mapInArrow(_ask_task(self.shipped, question, read), question.schema))
-        )
+    @property
+    def _open_table(self) -> Callable[[], Table]:
+        shipped = self.shipped
+        return lambda: shipped.value.records
 
 
-_PACKED = "part long, packed binary"
+def ask(question: Question, packed: DataFrame, open_table: Callable[[], Table], read: Reader) -> pa.Table:
+    """Return the merged answer over the pairs that `read` makes of what lies packed in each partition.
+
+    `open_table` is called where the pairs are compared. Cost: one Spark job.
+    """
+    return question.merge(collect_arrow(packed.mapInArrow(_ask_task(open_table, question, read), question.schema)))
+
+
+PACKED = "part long, packed binary"
 
 #: Turns what a task was sent into the pairs to compare.
-Reader = Callable[[Records, Iterable[bytes]], Iterator[PairBatch]]
+Reader = Callable[[Table, Iterable[bytes]], Iterator[PairBatch]]
 
 
 def list_bundles(spark: SparkSession, shipped: Shipped[Blocked], *, rows: int) -> DataFrame:
     """Return the candidate lists, all entries about a pair in one partition: part (long), packed (binary)."""
     tasks = count_tasks(rows, parallelism(spark))
-    names = name_partitions(spark, tasks)
-    listed = spark.range(0, rows, 1, tasks).mapInArrow(_list_task(shipped, names), _PACKED)
+
+    def list_rows(numbers: Rows) -> CandidateLists:
+        return list_candidates(shipped.value.index, numbers)
+
+    return bundle_lists(spark, spark.range(0, rows, 1, tasks), list_rows, bundles=tasks)
+
+
+def bundle_lists(
+    spark: SparkSession, numbers: DataFrame, list_rows: Callable[[Rows], CandidateLists], *, bundles: int
+) -> DataFrame:
+    """Return what `list_rows` lists for a column of numbers, all entries about a pair in one of so many partitions.
+
+    Columns: part (long), packed (binary).
+    """
+    listed = numbers.mapInArrow(_list_task(list_rows, name_partitions(spark, bundles)), PACKED)
     # partitioned by hand: the session's number of shuffle partitions is not ours to set
-    return listed.repartition(tasks, "part")
+    return listed.repartition(bundles, "part")
 
 
 def count_tasks(rows: int, cores: int) -> int:
@@ -253,24 +310,23 @@ def name_partitions(spark: SparkSession, count: int) -> list[int]:
 
 
 def _list_task(
-    shipped: Shipped[Blocked], names: Sequence[int]
+    list_rows: Callable[[Rows], CandidateLists], names: Sequence[int]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
-    def list_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         settle_worker()
-        index = shipped.value.index
         for batch in batches:
-            packed = pack_lists(list_candidates(index, batch.column(0).to_numpy()), len(names))
+            packed = pack_lists(list_rows(batch.column(0).to_numpy()), len(names))
             parts = pa.array([names[place] for place in packed], pa.int64())
             yield pa.RecordBatch.from_arrays([parts, pa.array(packed.values(), pa.binary())], names=["part", "packed"])
 
-    return list_rows
+    return run
 
 
 def spread_pairs(spark: SparkSession, pairs: pa.Table) -> DataFrame:
     """Return a table of pairs in pieces, each a row of its own partition: part (long), packed (binary)."""
     size = max(1, min(PAIRS_PER_TASK, -(-len(pairs) // parallelism(spark))))
     pieces = [(place, _pack_table(pairs.slice(place, size))) for place in range(0, max(len(pairs), 1), size)]
-    return spark.createDataFrame(pieces, _PACKED).repartition(len(pieces), "part")
+    return spark.createDataFrame(pieces, PACKED).repartition(len(pieces), "part")
 
 
 def _pack_table(pairs: pa.Table) -> bytes:
@@ -280,32 +336,34 @@ def _pack_table(pairs: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _read_bundle(records: Records, packed: Iterable[bytes]) -> Iterator[PairBatch]:
+def read_bundle(table: Table, packed: Iterable[bytes]) -> Iterator[PairBatch]:
+    """Yield the pairs that came as lists for one bundle, in batches."""
     lo, hi, context = meet_lists(packed)
     for start in range(0, len(lo), PAIRS_PER_BATCH):
         part = slice(start, start + PAIRS_PER_BATCH)
-        yield PairBatch(records, lo[part], hi[part], context[part])
+        yield PairBatch(table, lo[part], hi[part], context[part])
 
 
-def _read_tables(records: Records, packed: Iterable[bytes]) -> Iterator[PairBatch]:
+def read_tables(table: Table, packed: Iterable[bytes]) -> Iterator[PairBatch]:
+    """Yield the pairs that came as tables, see `spread_pairs`, in batches."""
     for piece in packed:
         with pa.ipc.open_stream(piece) as reader:
-            yield from _cut_table(records, reader.read_all())
+            yield from _cut_table(table, reader.read_all())
 
 
-def _cut_table(records: Records, pairs: pa.Table) -> Iterator[PairBatch]:
+def _cut_table(table: Table, pairs: pa.Table) -> Iterator[PairBatch]:
     """Yield the pairs of a table in batches, at least one."""
     starts = range(0, max(len(pairs), 1), PAIRS_PER_BATCH)
-    return (PairBatch.of(records, pairs.slice(start, PAIRS_PER_BATCH)) for start in starts)
+    return (PairBatch.of(table, pairs.slice(start, PAIRS_PER_BATCH)) for start in starts)
 
 
 def _ask_task(
-    shipped: Shipped[Blocked], question: Question, read: Reader
+    open_table: Callable[[], Table], question: Question, read: Reader
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         settle_worker()
         packed = (piece.as_py() for batch in batches for piece in batch.column("packed"))
-        answers = [question.answer(pairs) for pairs in read(shipped.value.records, packed)]
+        answers = [question.answer(pairs) for pairs in read(open_table(), packed)]
         if answers:
             yield from question.merge(pa.concat_tables(answers)).to_batches()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from glue_ml.matching.sentence_encoder import Vectors
 from glue_ml.matching.threads import map_at_once
 from glue_ml.matching.tokens import Incidence, build_incidence, clean, encode_sorted, split_words
 from glue_ml.matching.weighted_words import WeightedWords
+
+Frequency = npt.NDArray[np.int64]
 
 MAX_COMPARED = 400  #: Comparisons look at so many characters of a value.
 MAX_SOURCES = 10  #: Each source has an inverted index of its own.
@@ -56,12 +58,28 @@ class Column:
         return None if code < 0 else self.values[code].as_py()
 
 
+class Counts(Protocol):
+    """How often values and words occur in some table: the weights of evidence. They may weigh records of another."""
+
+    @property
+    def rows(self) -> int:
+        """The rows of that table."""
+
+    def count_values(self, column: int, values: pa.StringArray, codes: npt.NDArray[np.int32]) -> tuple[Frequency, int]:
+        """Return the rows that hold each of a column's distinct `values`, and those that hold any value of it.
+
+        `codes`: by row, which of the values the records hold there.
+        """
+
+    def count_words(self, vocabulary: pa.StringArray, words: Incidence) -> Frequency:
+        """Return the rows that hold each word of the `vocabulary`. `words`: which of them the records hold, by row."""
+
+
 @dataclass(frozen=True)
 class ValueCounts:
-    """How often values and words occur in a table: the weights of evidence. Both are sorted and distinct.
+    """How often values and words occur in a table, by text. Both are sorted and distinct.
 
-    Counts of one table may weigh the records of another (see `prepare_records`): a value that they lack is as rare as
-    can be.
+    A value that they lack is as rare as can be.
     """
 
     rows: int
@@ -69,6 +87,41 @@ class ValueCounts:
     word_rows: npt.NDArray[np.int64]  #: Rows that hold each word.
     values: tuple[pa.StringArray, ...]  #: By column, cleaned.
     value_rows: tuple[npt.NDArray[np.int64], ...]
+
+    def count_values(self, column: int, values: pa.StringArray, codes: npt.NDArray[np.int32]) -> tuple[Frequency, int]:
+        """Return what `Counts` says."""
+        known = self.value_rows[column]
+        return look_up_counts(values, self.values[column], known), int(known.sum())
+
+    def count_words(self, vocabulary: pa.StringArray, words: Incidence) -> Frequency:
+        """Return what `Counts` says."""
+        return look_up_counts(vocabulary, self.words, self.word_rows)
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """How often values and words occur in a table, by the rows that hold them: some of its rows carry it with them.
+
+    `filled`: by column, the rows of the table that hold a value. `values`: by column, for each row here, the rows of
+    the table that hold the same value. `words`: the same for each word of each row, in the order of `Records.words`.
+    """
+
+    rows: int
+    filled: tuple[int, ...]
+    values: tuple[Frequency, ...]
+    words: Frequency
+
+    def count_values(self, column: int, values: pa.StringArray, codes: npt.NDArray[np.int32]) -> tuple[Frequency, int]:
+        """Return what `Counts` says."""
+        counted = np.zeros(len(values) + 1, dtype=np.int64)
+        counted[codes] = self.values[column]
+        return counted[:-1], self.filled[column]
+
+    def count_words(self, vocabulary: pa.StringArray, words: Incidence) -> Frequency:
+        """Return what `Counts` says."""
+        counted = np.zeros(len(vocabulary), dtype=np.int64)
+        counted[words.indices] = self.words
+        return counted
 
 
 @dataclass(frozen=True)
@@ -79,7 +132,7 @@ class Records:
     columns: tuple[Column, ...]
     words: Incidence  #: rows x vocabulary, 0/1: the words of all columns together.
     vocabulary: pa.StringArray
-    counts: ValueCounts | None = None  #: None: their own.
+    counts: Counts | None = None  #: None: their own.
     laid_out_with: ClassVar = ("idf", "frequency", "weighted_words", "weighted_codes", "weighted_columns")
 
     def __len__(self) -> int:
@@ -100,7 +153,7 @@ class Records:
         """The number of rows that hold each word, by `counts`."""
         if self.counts is None:
             return count_rows(self.words)
-        return look_up_counts(self.vocabulary, self.counts.words, self.counts.word_rows)
+        return self.counts.count_words(self.vocabulary, self.words)
 
     @cached_property
     def code_words(self) -> npt.NDArray[np.bool_]:
@@ -128,10 +181,35 @@ class Records:
         """Return the codes of the column of that name, None where there is none."""
         return next((column.codes for column in self.columns if column.profile.name == name), None)
 
+    def gather(self, lo: npt.NDArray[np.int64], hi: npt.NDArray[np.int64]) -> Gathered:
+        """Return records that hold the rows of these pairs, which are the records themselves."""
+        return self, lo, hi
+
     def find_rows(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the row number of each key, -1 where the table has no such key."""
         found = pc.index_in(pa.array(keys, pa.string()), value_set=self.keys)
         return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
+
+
+#: Records, and where in them both rows of each of some pairs are.
+Gathered: TypeAlias = tuple[Records, npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+class Table(Protocol):
+    """The rows of a run, numbered in the order of their keys, wherever they lie."""
+
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    @property
+    def profiles(self) -> tuple[ColumnProfile, ...]:
+        """The profile of each column, in table order."""
+
+    def gather(self, lo: npt.NDArray[np.int64], hi: npt.NDArray[np.int64]) -> Gathered:
+        """Return records that hold the rows of these pairs, and where in them."""
+
+    def find_rows(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return the row number of each key, -1 where the table has no such key."""
 
 
 def could_be_source(column: Column) -> bool:
@@ -169,7 +247,7 @@ def count_values(table: pa.Table, records: Records) -> ValueCounts:
 def prepare_records(
     table: pa.Table,
     profiles: Sequence[ColumnProfile] | None = None,
-    counts: ValueCounts | None = None,
+    counts: Counts | None = None,
     semantics: Semantics | None = None,
 ) -> Records:
     """Prepare `table` (first column the unique key, the rest strings under their own names), sorted by key.
@@ -229,13 +307,12 @@ def encode_column(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.St
 
 
 def _count_column(
-    codes: npt.NDArray[np.int32], values: pa.StringArray, counts: ValueCounts | None, column: int
+    codes: npt.NDArray[np.int32], values: pa.StringArray, counts: Counts | None, column: int
 ) -> tuple[npt.NDArray[np.int64], int]:
     """Return the rows of each distinct value, and the filled rows in all."""
     if counts is None:
         return np.bincount(codes[codes >= 0], minlength=len(values)), int((codes >= 0).sum())
-    known = counts.value_rows[column]
-    return look_up_counts(values, counts.values[column], known), int(known.sum())
+    return counts.count_values(column, values, codes)
 
 
 def _build_column(

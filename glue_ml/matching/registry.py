@@ -20,6 +20,7 @@ from glue_ml.errors import InputError, NotFoundError, NotReadyError
 from glue_ml.matching.find_matches import FIT_STAGES, FindMatches, FindMatchesModel
 from glue_ml.matching.job_descriptions import describe_jobs
 from glue_ml.matching.label_table import label_version, read_versioned_labels
+from glue_ml.matching.plan_choice import parse_plan
 from glue_ml.matching.stages import Progress
 from glue_ml.matching.table import quote
 
@@ -45,6 +46,7 @@ def load_or_train_model(spark: SparkSession, spec: JobSpec, df: DataFrame, progr
         if uri is not None:
             model.save(uri)
     model.progress, model.connected_components = progress, spec.connected_components
+    model.blocking_plan, model.work_folder = parse_plan(spec.blocking_plan), spec.work_uri
     return model
 
 

@@ -17,7 +17,7 @@ from glue_ml.matching.comparison import Feature
 from glue_ml.matching.labeling import PairPool
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.model import MatchModel
-from glue_ml.matching.pipeline import Candidates, PairBatch, Question
+from glue_ml.matching.pipeline import BlockedCandidates, Candidates, PairBatch, Question
 from glue_ml.matching.records import could_be_source
 from glue_ml.matching.rivals import FIRST_LOOK_FLOOR, RIVALS, find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
@@ -33,7 +33,7 @@ _POOL = ["lo", "hi", "probability", "disagreement", "coverage", "kind", "scatter
 
 def count_candidate_patterns(candidates: Candidates) -> PatternCounts:
     """Count the agreement patterns of all candidate pairs."""
-    profiles = candidates.blocked.records.profiles
+    profiles = candidates.table.profiles
     width = len(choose_columns(profiles))
 
     def code(batch: PairBatch) -> pa.Table:
@@ -169,7 +169,7 @@ def _keep(parts: pa.Table) -> pa.Table:
     return parts
 
 
-def score_pool(candidates: Candidates, model: MatchModel) -> PairPool:
+def score_pool(candidates: BlockedCandidates, model: MatchModel) -> PairPool:
     """Return the pairs that labelling sets are chosen from: the least certain, the least covered, random ones."""
     seed, views = model.settings.seed, len(candidates.blocked.index.views)
 
@@ -197,8 +197,9 @@ def _tell_kinds(batch: PairBatch) -> Rows:
     many likenesses of its own would take all questions, if both were not asked about.
     """
     kind = np.zeros(len(batch.lo), dtype=np.int64)
-    for column in filter(could_be_source, batch.records.columns):
-        kind = 2 * kind + (column.codes[batch.lo] != column.codes[batch.hi])
+    records, left, right = batch.gathered
+    for column in filter(could_be_source, records.columns):
+        kind = 2 * kind + (column.codes[left] != column.codes[right])
     return kind
 
 

@@ -68,6 +68,12 @@ def settle_worker() -> None:
     gc.freeze()
 
 
+def find_shared_folder(spark: SparkSession) -> str | None:
+    """Return a folder that driver and workers share, and that goes with the application; None on a cluster."""
+    context = _find_context(spark)
+    return SparkFiles.getRootDirectory() if context is not None and _is_local(context) else None
+
+
 def _find_context(spark: SparkSession) -> SparkContext | None:
     try:
         return spark.sparkContext

@@ -40,9 +40,10 @@ class SparseView:
         """For each source (None: all rows), the features x rows that its rows search."""
         if self.source is None:
             return ((None, self.inverted),)
-        return tuple((int(s), self._invert_without(self.source == s)) for s in np.unique(self.source))
+        return tuple((int(s), self.invert_without(self.source == s)) for s in np.unique(self.source))
 
-    def _invert_without(self, left_out: npt.NDArray[np.bool_]) -> Incidence:
+    def invert_without(self, left_out: npt.NDArray[np.bool_]) -> Incidence:
+        """Return features x rows, with nothing in the rows that are left out."""
         return sparse.diags((~left_out).astype(np.float32)).dot(self.matrix).T.tocsr()
 
     @property
@@ -57,16 +58,15 @@ class SparseView:
 
     def cosine(self, left: Rows, right: Rows) -> Cosines:
         """Return the cosine of each pair of rows."""
-        product = self.matrix[left].multiply(self.matrix[right]).tocsr()
-        # a product with ones adds up in the order of the features, as the search does: the same number to the last bit
-        return np.asarray(product @ np.ones(product.shape[1], dtype=np.float32))
+        return multiply_rows(self.matrix[left], self.matrix[right])
 
     def search(self, rows: Rows, top_k: int) -> Rows:
         """Return row * self.rows + other for the `top_k` others nearest to each of `rows`."""
         found = [np.zeros(0, dtype=np.int64)]
         for source, inverted in self.searched:
             chosen = rows if source is None or self.source is None else rows[self.source[rows] == source]
-            found.append(_top(self.matrix, inverted, chosen, top_k))
+            place, other, _ = find_nearest(self.matrix[chosen], inverted, chosen, top_k)
+            found.append(chosen[place] * np.int64(self.rows) + other)
         return np.concatenate(found)
 
     def find_entered(self, rows: Rows, bounds: Cosines) -> Entered:
@@ -91,40 +91,50 @@ class SparseView:
         return Incidence((self.matrix.data, columns, self.matrix.indptr), shape=(self.rows, len(codes)))
 
 
-def _top(matrix: Incidence, inverted: Incidence, rows: Rows, top_k: int) -> Rows:
-    """Return (row * height + other) of the `top_k` rows of `inverted` nearest to each of `rows`, itself excluded.
+def multiply_rows(left: Incidence, right: Incidence) -> Cosines:
+    """Return the inner product of each row with the other's row at the same place."""
+    product = left.multiply(right).tocsr()
+    # a product with ones adds up in the order of the features, as the search does: the same number to the last bit
+    return np.asarray(product @ np.ones(product.shape[1], dtype=np.float32))
 
-    Of equally near ones those with the smallest numbers: which ones are found must not depend on who else is there.
+
+def find_nearest(query: Incidence, inverted: Incidence, itself: Rows, top_k: int) -> tuple[Rows, Rows, Cosines]:
+    """Return the `top_k` columns of `inverted` nearest to each row of `query`: row, column, cosine; in no order.
+
+    `itself`: for each row the column that is left out, as it is the row itself; -1 where it is not among them. Of
+    equally near ones those with the smallest numbers: which ones are found must not depend on who else is there.
     """
     # a row is its own nearest neighbour, and one more tells whether the last place is shared
-    near = sp_matmul_topn(matrix[rows], inverted, top_n=top_k + 2, threshold=0.0, sort=True)
-    row, other = np.repeat(rows, np.diff(near.indptr)), near.indices.astype(np.int64)
+    near = sp_matmul_topn(query, inverted, top_n=top_k + 2, threshold=0.0, sort=True)
+    row, other = np.repeat(np.arange(len(itself)), np.diff(near.indptr)), near.indices.astype(np.int64)
     place = np.arange(len(row)) - np.repeat(near.indptr[:-1], np.diff(near.indptr))
-    itself = row == other
+    is_self = itself[row] == other
     # where duplicates crowd a row out of its own list the last entry is one too many
-    place = np.where(itself, -1, place - _before(itself, near.indptr))
+    place = np.where(is_self, -1, place - _before(is_self, near.indptr))
     last = np.flatnonzero(place == top_k)
-    before = np.where(itself[np.maximum(last - 1, 0)], last - 2, last - 1)
+    before = np.where(is_self[np.maximum(last - 1, 0)], last - 2, last - 1)
     last = last[near.data[last] == near.data[before]]
     kept = (place >= 0) & (place < top_k) & ~np.isin(row, row[last])
-    found = np.asarray(row[kept] * matrix.shape[0] + other[kept], dtype=np.int64)
-    return np.concatenate([found, *_top_of_equals(matrix, inverted, row[last], near.data[last], top_k)])
+    equals = _find_nearest_of_equals(query, inverted, itself, (row[last], near.data[last]), top_k)
+    parts = ((row[kept], other[kept], near.data[kept]), *equals)
+    rows, others, cosines = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return rows, others, cosines
 
 
-def _top_of_equals(
-    matrix: Incidence, inverted: Incidence, rows: Rows, least: npt.NDArray[np.float32], top_k: int
-) -> Iterator[Rows]:
-    """Yield what `_top` returns for rows whose last place, at the cosine `least`, is shared: they need all equals."""
-    for start in range(0, len(rows), ROWS_OF_EQUALS):
-        part = slice(start, start + ROWS_OF_EQUALS)
-        near = (matrix[rows[part]] @ inverted).tocoo()
-        kept = near.data >= least[part][near.row]
-        row, other, cosine = rows[part][near.row[kept]], near.col[kept].astype(np.int64), near.data[kept]
+def _find_nearest_of_equals(
+    query: Incidence, inverted: Incidence, itself: Rows, tied: tuple[Rows, Cosines], top_k: int
+) -> Iterator[tuple[Rows, Rows, Cosines]]:
+    """Yield what `find_nearest` returns for rows whose last place, at some cosine, is shared: they need all equals."""
+    for start in range(0, len(tied[0]), ROWS_OF_EQUALS):
+        rows, least = (each[start : start + ROWS_OF_EQUALS] for each in tied)
+        near = (query[rows] @ inverted).tocoo()
+        kept = near.data >= least[near.row]
+        row, other, cosine = rows[near.row[kept]], near.col[kept].astype(np.int64), near.data[kept]
         order = np.lexsort((other, -cosine, row))
-        order = order[row[order] != other[order]]
-        row, other = row[order], other[order]
+        order = order[itself[row[order]] != other[order]]
+        row, other, cosine = row[order], other[order], cosine[order]
         first = np.arange(len(row)) - np.searchsorted(row, row) < top_k
-        yield np.asarray(row[first] * matrix.shape[0] + other[first], dtype=np.int64)
+        yield row[first], other[first], cosine[first]
 
 
 def _before(flags: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int32]) -> Rows:

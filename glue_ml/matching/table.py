@@ -7,13 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from glue_ml.errors import InputError
 
 MATCH_ID = "match_id"
+KEY = "__glue_ml_key"  #: A column that no table of a user has.
 CONFIDENCE = "match_confidence_score"
 LABEL_COLUMNS = ("labeling_set_id", "label")
 BROADCAST_ROWS = 2_000_000  #: A key and a number of so many rows take some 200 MB of an executor's heap.
@@ -59,15 +60,20 @@ def read_rows(df: DataFrame, *, primary_key: str, columns: Sequence[str]) -> pa.
 
     Raises InputError where the key is null or not unique.
     """
+    chosen = select_rows(df, primary_key=primary_key, columns=columns)
+    table = collect_arrow(chosen).rename_columns([primary_key, *columns])
+    _check_keys(table.column(0), primary_key)
+    return table
+
+
+def select_rows(df: DataFrame, *, primary_key: str, columns: Sequence[str]) -> DataFrame:
+    """Return the key and `columns` as strings, named key, c0, c1 ... Raises InputError where a column is not there."""
     if missing := [name for name in columns if name not in df.columns]:
         raise InputError(
             f"the table has no column {missing[0]!r}, which the model compares; it has {sorted(df.columns)}"
         )
     chosen = [F.col(quote(primary_key)).cast("string").alias("key")]
-    chosen += [F.col(quote(name)).cast("string").alias(f"c{i}") for i, name in enumerate(columns)]
-    table = collect_arrow(df.select(*chosen)).rename_columns([primary_key, *columns])
-    _check_keys(table.column(0), primary_key)
-    return table
+    return df.select(*chosen, *(F.col(quote(name)).cast("string").alias(f"c{i}") for i, name in enumerate(columns)))
 
 
 def collect_arrow(df: DataFrame) -> pa.Table:
@@ -88,55 +94,76 @@ def _empty_like(df: DataFrame) -> pa.Table:
 
 
 def _check_keys(keys: pa.ChunkedArray, primary_key: str) -> None:
-    if keys.null_count:
-        raise InputError(f"primary key column {primary_key!r} is null in {keys.null_count} of {len(keys)} rows; "
-                         "every row needs a key")  # fmt: skip
-    counts = pc.value_counts(keys)
-    repeated = counts.filter(pc.greater(pc.struct_field(counts, [1]), 1))
-    if len(repeated):
-        first = min(value for value in pc.struct_field(repeated, [0]).to_pylist())
-        raise InputError(f"primary key column {primary_key!r} is not unique: {first!r} and "
-                         f"{len(repeated) - 1} other values occur more than once")  # fmt: skip
+    repeated, example = find_repeated(keys)
+    check_key_counts(primary_key, rows=len(keys), empty=keys.null_count, repeated=repeated, example=example)
+
+
+def find_repeated(keys: pa.ChunkedArray) -> tuple[int, str | None]:
+    """Return how many values occur more than once, and the first of them."""
+    counts = pc.value_counts(keys.drop_null())
+    repeated = pc.struct_field(counts.filter(pc.greater(pc.struct_field(counts, [1]), 1)), [0])
+    return len(repeated), min(repeated.to_pylist(), default=None)
+
+
+def check_key_counts(primary_key: str, *, rows: int, empty: int, repeated: int, example: str | None) -> None:
+    """Refuse keys of which some are `empty`, or some values, of which `example` is the first, are `repeated`.
+
+    Raises InputError.
+    """
+    if empty:
+        raise InputError(f"primary key column {primary_key!r} is null in {empty} of {rows} rows; every row needs a key")
+    if repeated:
+        raise InputError(f"primary key column {primary_key!r} is not unique: {example!r} and "
+                         f"{repeated - 1} other values occur more than once")  # fmt: skip
 
 
 def attach_groups(df: DataFrame, groups: pa.Table, *, primary_key: str) -> DataFrame:
-    """Return `df` with the columns of `groups` (its first column the key as string) added. One join by key.
+    """Return `df` with the columns of `groups` (its first column the key as string) added. See `attach_named`."""
+    values = groups.select(groups.column_names[1:])
+    named = name_rows(df.sparkSession, groups.column(0), values)
+    return attach_named(df, named, rows=len(groups), primary_key=primary_key)
 
-    Up to BROADCAST_ROWS groups are sent to the executors, so that the rows stay where they are; more are shuffled.
+
+def name_rows(spark: SparkSession, keys: pa.Array | pa.ChunkedArray, values: pa.Table) -> DataFrame:
+    """Return a DataFrame of `keys` (strings) in a column KEY and the columns of `values`."""
+    table = values.add_column(0, KEY, keys)
+    return spark.createDataFrame(table.to_pandas(), schema=spark_schema(values))
+
+
+def attach_named(df: DataFrame, named: DataFrame, *, rows: int, primary_key: str) -> DataFrame:
+    """Return `df` with the columns of `named` that stand beside its column KEY (keys as text) added. One join by key.
+
+    Up to BROADCAST_ROWS are sent to the executors, so that the rows stay where they are; more are shuffled.
     """
-    key = "__glue_ml_key"
-    mapping = df.sparkSession.createDataFrame(
-        groups.rename_columns([key, *groups.column_names[1:]]).to_pandas(), schema=_spark_schema(key, groups)
-    )
-    if len(groups) <= BROADCAST_ROWS:
-        mapping = F.broadcast(mapping)
-    joined = df.withColumn(key, F.col(quote(primary_key)).cast("string"))
-    return joined.join(mapping, on=key, how="left").drop(key)
+    if rows <= BROADCAST_ROWS:
+        named = F.broadcast(named)
+    return df.withColumn(KEY, F.col(quote(primary_key)).cast("string")).join(named, on=KEY, how="left").drop(KEY)
 
 
-def _spark_schema(key: str, groups: pa.Table) -> T.StructType:
+def spark_schema(values: pa.Table) -> T.StructType:
+    """Return the schema of KEY and the columns of `values`, which are longs and doubles."""
     kinds = {pa.int64(): T.LongType(), pa.float64(): T.DoubleType()}
-    added = [T.StructField(name, kinds[groups.schema.field(name).type]) for name in groups.column_names[1:]]
-    return T.StructType([T.StructField(key, T.StringType()), *added])
+    added = [T.StructField(name, kinds[values.schema.field(name).type]) for name in values.column_names]
+    return T.StructType([T.StructField(KEY, T.StringType()), *added])
 
 
 def lay_out_sets(df: DataFrame, sets: Sequence[tuple[str, Sequence[str]]], *, primary_key: str) -> DataFrame:
     """Return the rows of the sets in reading order, taken from `df`, so that every value is as the user knows it."""
     order = [(set_id, place, key) for set_id, members in sets for place, key in enumerate(members)]
     spark = df.sparkSession
-    layout = spark.createDataFrame(order, "labeling_set_id string, __glue_ml_place int, __glue_ml_key string")
+    layout = spark.createDataFrame(order, f"labeling_set_id string, __glue_ml_place int, {KEY} string")
     shown = df.select(
-        F.col(quote(primary_key)).cast("string").alias("__glue_ml_key"),
+        F.col(quote(primary_key)).cast("string").alias(KEY),
         *(_as_text(df, name).alias(name) for name in df.columns),
     )
-    chosen = F.broadcast(layout).join(shown, on="__glue_ml_key").orderBy("labeling_set_id", "__glue_ml_place")
+    chosen = F.broadcast(layout).join(shown, on=KEY).orderBy("labeling_set_id", "__glue_ml_place")
     label = F.lit(None).cast("string").alias("label")
     return chosen.select("labeling_set_id", label, *(F.col(quote(name)) for name in df.columns))
 
 
 def read_values(df: DataFrame, keys: Sequence[str], *, primary_key: str) -> dict[str, dict[str, str | None]]:
     """Return the rows with these keys (as text): by key, each column's value as text. Cost: one Spark job."""
-    key = "__glue_ml_key"
+    key = KEY
     shown = df.select(
         F.col(quote(primary_key)).cast("string").alias(key), *(_as_text(df, name).alias(name) for name in df.columns)
     )

@@ -54,7 +54,7 @@ from glue_ml.matching.lessons import (
     prepare_lesson,
 )
 from glue_ml.matching.model import Learned, MatchModel
-from glue_ml.matching.pipeline import Candidates
+from glue_ml.matching.pipeline import BlockedCandidates, Candidates
 from glue_ml.matching.population import count_scores
 from glue_ml.matching.prior import fit_prior
 from glue_ml.matching.records import Records
@@ -110,7 +110,9 @@ class Trained:
         return self.lesson.features[:, : -len(CONTEXT)], self.plain.folds
 
 
-def learn(model: MatchModel, candidates: Candidates, labels: Sequence[LabeledRow], *, source: str | None) -> Learned:
+def learn(
+    model: MatchModel, candidates: BlockedCandidates, labels: Sequence[LabeledRow], *, source: str | None
+) -> Learned:
     """Learn from `labels`: grow the forests, calibrate and evaluate them out of fold.
 
     `candidates` are those of the table with the source column `source`; pairs within a source are left out.

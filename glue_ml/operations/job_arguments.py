@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from glue_ml.domain.job import COMPONENT_METHODS
+from glue_ml.domain.job import BLOCKING_PLANS, COMPONENT_METHODS
 from glue_ml.domain.run_spec import OUTPUT_FORMATS, is_link_count
 from glue_ml.errors import InvalidInputError
 from glue_ml.operations.context import Context, Members
@@ -52,6 +52,7 @@ def check_find_matches(context: Context, arguments: Mapping[str, str]) -> None:
         _check_choice(arguments, name, OUTPUT_FORMATS)
     _check_choice(arguments, "--ComputeMatchConfidenceScores", ("true", "false"))
     _check_choice(arguments, "--ConnectedComponents", COMPONENT_METHODS)
+    _check_choice(arguments, "--BlockingPlan", BLOCKING_PLANS)
 
 
 def _check_state(context: Context, arguments: Mapping[str, str]) -> None:

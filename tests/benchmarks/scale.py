@@ -18,13 +18,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from glue_ml.domain.job import BLOCKING_PLANS
 from glue_ml.session import JAR_CACHE, QUICK_JVM
 from glue_ml.synthetic.people import KEY
 from tests.benchmarks.peers.environments import default_folder, make_environment
@@ -43,7 +44,7 @@ COLLECTOR = "-XX:+UseParallelGC"
 class Bounds:
     """Where a run takes place and what it may take: bytes of memory in all, seconds, and heap of the driver in MB.
 
-    `accuracy_cost` is the AccuracyCostTradeoff of its transform.
+    `accuracy_cost` is the AccuracyCostTradeoff of its transform, `blocking_plan` one of BLOCKING_PLANS.
     """
 
     work: Path
@@ -52,6 +53,7 @@ class Bounds:
     memory: int
     heap_mb: int
     accuracy_cost: float | None = None
+    blocking_plan: str = "auto"
 
 
 def prepare(rows: int, bounds: Bounds) -> tuple[Table, Path]:
@@ -78,6 +80,7 @@ def run_glue_ml(table: Table, model: Path, bounds: Bounds, conf: Sequence[str] =
     shutil.rmtree(run, ignore_errors=True)
     (run / "events").mkdir(parents=True)
     spec = describe_run(table, model, run / "output", accuracy_cost=bounds.accuracy_cost)
+    spec = replace(spec, blocking_plan=bounds.blocking_plan)
     (run / "spec.json").write_text(spec.to_json(), encoding="utf-8")
     ended = _run(submit_command(run, bounds, conf), run / "spark.log", bounds)
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
@@ -193,6 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--memory", type=float, default=16, help="GB that one run may take, all its processes together")
     parser.add_argument("--heap-mb", type=int, default=4096, help="heap of the driver, which is the executor too")
     parser.add_argument("--accuracy-cost", type=float, help="AccuracyCostTradeoff, 0 to 1")
+    parser.add_argument("--blocking-plan", default="auto", choices=BLOCKING_PLANS)
     parser.add_argument("--conf", action="append", default=[], help="a Spark setting, name=value")
     parser.add_argument("--peers", nargs="*", default=[], choices=["splink"])
     parser.add_argument("--environments", type=Path, default=default_folder())
@@ -200,8 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
     bounds = Bounds(
-        given.work.resolve(), given.master, given.seconds, int(given.memory * 2**30), given.heap_mb, given.accuracy_cost
-    )
+        given.work.resolve(), given.master, given.seconds, int(given.memory * 2**30), given.heap_mb,
+        given.accuracy_cost, given.blocking_plan,
+    )  # fmt: skip
     peer = make_environment("splink", given.environments) if given.peers else None
     measured = []
     for rows in given.rows:

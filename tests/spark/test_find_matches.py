@@ -16,7 +16,16 @@ from pyspark.sql import DataFrame, SparkSession
 
 from glue_ml.domain.labels import LabeledRow, labeled_pairs
 from glue_ml.errors import InputError, LabelError, NotFoundError, NotReadyError
-from glue_ml.matching import FindMatches, FindMatchesModel, cluster_tasks, pipeline
+from glue_ml.matching import (
+    FindMatches,
+    FindMatchesModel,
+    cluster_tasks,
+    count_exchange,
+    piece_candidates,
+    pipeline,
+    plan_choice,
+)
+from glue_ml.matching.plan_choice import BlockingPlan
 from tests.people import Person, f1_score, make_people
 
 SCHEMA = "id string, name string, street string, born string, phone string"
@@ -114,7 +123,7 @@ def spread(monkeypatch: pytest.MonkeyPatch, partitions: int, *, driver_rows: int
     """Let every step be done in so many tasks, where it is not the driver's."""
     monkeypatch.setattr(pipeline, "DRIVER_ROWS", driver_rows)
     monkeypatch.setattr(pipeline, "LEAST_ROWS_PER_TASK", 1)
-    for module in (pipeline, cluster_tasks):
+    for module in (pipeline, cluster_tasks, plan_choice, count_exchange, piece_candidates):
         monkeypatch.setattr(module, "parallelism", lambda _: partitions)
 
 
@@ -142,25 +151,26 @@ def test_the_output_depends_neither_on_the_partitions_nor_on_the_plan(
     assert list_shipped() == before, "what was shipped is still there"
 
 
-@pytest.mark.parametrize("driver_rows", [10_000, 0], ids=["driver", "shipped"])
+@pytest.mark.parametrize("plan", ["driver", "shipped", "pieces"])
 @pytest.mark.parametrize("partitions", [2, 8, 64])
-def test_a_run_on_many_partitions_gives_the_same_output_by_either_plan(
+def test_a_run_on_many_partitions_gives_the_same_output_by_any_plan(
     spark: SparkSession,
     monkeypatch: pytest.MonkeyPatch,
     people: tuple[list[Person], dict[str, int]],
     supervised: FindMatchesModel,
     expected: tuple[list[Any], list[Any]],
     partitions: int,
-    driver_rows: int,
+    plan: str,
 ) -> None:
-    spread(monkeypatch, partitions, driver_rows=driver_rows)
+    spread(monkeypatch, partitions, driver_rows=10_000 if plan == "driver" else 0)
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
     try:
-        components = "contraction" if driver_rows == 0 and partitions == 8 else "auto"
+        components = "contraction" if plan != "driver" and partitions == 8 else "auto"
         model = FindMatchesModel(supervised.model_, connected_components=components)
+        model.blocking_plan = BlockingPlan.PIECES if plan == "pieces" else BlockingPlan.AUTO
         found = model.find_matches(to_df(spark, people[0], partitions=partitions), scores=True)
-        assert (found.plan["name"] == "driver") == bool(driver_rows)
+        assert found.plan["name"] == plan
         assert sorted(map(tuple, found.matches.collect()), key=str) == expected[0]
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", str(before))

@@ -1,0 +1,127 @@
+"""Which physical plan a run takes: records and index in one file that is shipped, or the table in pieces.
+
+One file is quicker while it fits; pieces have no size at which they end. Both give the same pairs and scores.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from glue_ml import storage
+from glue_ml.domain.job import BLOCKING_PLANS
+from glue_ml.errors import InputError
+from glue_ml.matching.pipeline import parallelism
+from glue_ml.matching.shipping import find_shared_folder
+
+PIECE_ROWS = 500_000  #: Of a piece; a task that builds one or searches two takes about a gigabyte.
+LEAST_PIECE_ROWS = 50  #: Fewer are not worth a piece of their own.
+ROW_BYTES = 2_000  #: What a row takes in memory while records and index are built in one process, at the peak.
+MEMORY_SHARE = 0.6  #: Of a machine or an executor; the rest is the JVM's and the system's.
+LEAST_FILE_BYTES = 20  #: Of a row in a compressed file: a smaller table is not counted first.
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_MEMORY = re.compile(r"(\d+)([kmgt]?)b?")
+
+
+class BlockingPlan(StrEnum):
+    """How blocking is carried out. `auto`: in pieces where memory does not take records and index in one."""
+
+    AUTO = "auto"
+    SHIPPED = "shipped"
+    PIECES = "pieces"
+
+
+assert set(BLOCKING_PLANS) == set(BlockingPlan)
+
+
+def parse_plan(name: str) -> BlockingPlan:
+    """Return the plan of that name. Raises InputError."""
+    try:
+        return BlockingPlan(name)
+    except ValueError:
+        raise InputError(f"blocking_plan is {name!r}; use one of {', '.join(BlockingPlan)}") from None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a table is to be cut into pieces, why, and the folder (a URI) where they go."""
+
+    rows: int
+    pieces: int
+    reason: str
+    folder: str
+
+
+def choose_cut(df: DataFrame, wanted: BlockingPlan, *, folder: str | None, obstacle: str | None) -> Cut | None:
+    """Decide whether a table is matched in pieces; None: records and index are shipped.
+
+    `folder`: a place that driver and executors reach; not needed where they share their disk. `obstacle`: a sentence
+    on what the run asks for that pieces do not do. Cost: none for what is small by its files, else the table is
+    counted. Raises InputError where pieces are wanted and cannot be had.
+    """
+    spark = df.sparkSession
+    place = find_shared_folder(spark) or folder
+    obstacle = obstacle or ("no folder is told that driver and executors reach (work_uri)" if place is None else None)
+    if wanted is BlockingPlan.SHIPPED or (wanted is BlockingPlan.AUTO and obstacle is not None):
+        return None
+    if obstacle is not None or place is None:
+        raise InputError(f"blocking_plan is pieces, but {obstacle}; use auto or shipped")
+    most = int(find_memory(spark) * MEMORY_SHARE / ROW_BYTES)
+    if wanted is BlockingPlan.AUTO and _estimate_file_bytes(df) < most * LEAST_FILE_BYTES:
+        return None
+    rows = df.count()
+    if wanted is BlockingPlan.AUTO and rows <= most:
+        return None
+    reason = (
+        "asked for"
+        if wanted is BlockingPlan.PIECES
+        else f"records and index of {rows:,} rows take more memory than there is for them, which is {most:,} rows'"
+    )
+    return Cut(rows, count_pieces(rows, parallelism(spark)), reason, storage.join(place, f"pieces-{uuid.uuid4().hex}"))
+
+
+def count_pieces(rows: int, cores: int) -> int:
+    """Return into how many pieces to cut a table: all cores have one, as long as pieces are not too small.
+
+    >>> count_pieces(10_000_000, 4), count_pieces(1_000, 4), count_pieces(60, 4)
+    (20, 4, 1)
+    """
+    return max(1, -(-rows // PIECE_ROWS), min(cores, rows // LEAST_PIECE_ROWS))
+
+
+def find_memory(spark: SparkSession) -> int:
+    """Return the bytes that one executor has, heap and what is beside it; of a local session, those of the machine."""
+    if find_shared_folder(spark) is not None:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    heap = parse_memory(spark.conf.get("spark.executor.memory", None) or "1g", unit=1)
+    beside = spark.conf.get("spark.executor.memoryOverhead", None)
+    return heap + (heap // 10 if beside is None else parse_memory(beside, unit=2**20))
+
+
+def parse_memory(text: str, *, unit: int) -> int:
+    """Return the bytes that a Spark setting such as 4g or 512m tells; a plain number counts in `unit` bytes.
+
+    >>> parse_memory("4g", unit=1), parse_memory("384", unit=1024)
+    (4294967296, 393216)
+    """
+    found = _MEMORY.fullmatch(text.strip().lower())
+    if found is None:
+        raise InputError(f"{text!r} tells no amount of memory; write it as Spark does: 4g, 512m")
+    number, suffix = found.groups()
+    return int(number) * (_UNITS[suffix] if suffix else unit)
+
+
+def _estimate_file_bytes(df: DataFrame) -> int:
+    """Return what Spark guesses the table to take in its files; 0 where it cannot be asked."""
+    frame: Any = df
+    try:
+        return int(str(frame._jdf.queryExecution().optimizedPlan().stats().sizeInBytes()))
+    except (AttributeError, TypeError):  # Spark Connect has no plan at hand
+        return 0
