@@ -23,13 +23,16 @@ _ENTRY = np.dtype([
 ])  # fmt: skip
 
 
-def pack_lists(lists: CandidateLists, bundles: int) -> dict[int, bytes]:
-    """Return the entries of the lists by the number of their bundle, 0 to `bundles` - 1: that of their pair."""
+def pack_lists(lists: CandidateLists, bundles: int, *, rows: int) -> dict[int, bytes]:
+    """Return the entries of the lists by the number of their bundle, 0 to `bundles` - 1: that of their pair.
+
+    `rows`: how many the whole table has.
+    """
     entries = np.empty(len(lists.row), dtype=_ENTRY)
     entries["lo"], entries["hi"] = np.minimum(lists.row, lists.other), np.maximum(lists.row, lists.other)
     for name in ("score", "rank", "ratio", "views"):
         entries[name] = getattr(lists, name)
-    number = choose_bundles(entries["lo"], entries["hi"], bundles)
+    number = choose_bundles(entries["lo"], entries["hi"], bundles, rows=rows)
     order = np.argsort(number, kind="stable")
     bounds = np.searchsorted(number[order], np.arange(bundles + 1)).tolist()
     packed, width = memoryview(entries[order].tobytes()), _ENTRY.itemsize
@@ -37,11 +40,15 @@ def pack_lists(lists: CandidateLists, bundles: int) -> dict[int, bytes]:
     return {place: bytes(piece) for place, piece in pieces if len(piece)}
 
 
-def choose_bundles(lo: Rows, hi: Rows, bundles: int) -> Rows:
-    """Return the number of the bundle of each pair; evenly many pairs go to each."""
+def choose_bundles(lo: Rows, hi: Rows, bundles: int, *, rows: int) -> Rows:
+    """Return the number of the bundle of each pair; evenly many pairs go to each.
+
+    A pair goes where one of its rows goes, which of them is as good as tossed. So a row's pairs are in few bundles, and
+    a bundle needs few rows.
+    """
     mixed = (lo.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) ^ hi.astype(np.uint64)
     mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-    return ((mixed >> np.uint64(32)) % np.uint64(bundles)).astype(np.int64)
+    return np.where(mixed >> np.uint64(63), lo, hi) * bundles // max(rows, 1)
 
 
 def meet_lists(packed: Iterable[bytes]) -> tuple[Rows, Rows, Context]:

@@ -62,9 +62,8 @@ def exchange_counts(
 
 def salt(codes: Codes, space: int) -> Codes:
     """Return codes that are as distinct as `codes`, and differ from those of any other space."""
-    mixed = (codes.view(np.uint64) + np.uint64(space + 1) * np.uint64(0xD6E8FEB86659FD93)) * np.uint64(
-        0x9E3779B97F4A7C15
-    )
+    offset = np.uint64((space + 1) * 0xD6E8FEB86659FD93 % 2**64)
+    mixed = (codes.view(np.uint64) + offset) * np.uint64(0x9E3779B97F4A7C15)
     return np.asarray((mixed ^ (mixed >> np.uint64(32))).view(np.int64), dtype=np.int64)
 
 

@@ -65,7 +65,8 @@ class PieceCandidates:
             return index.list_candidates(np.arange(*parts[number]))
 
         numbers = self.spark.range(0, len(parts), 1, len(parts))
-        bundles = bundle_lists(self.spark, numbers, list_part, bundles=count_tasks(len(self.table), cores))
+        rows = len(self.table)
+        bundles = bundle_lists(self.spark, numbers, list_part, rows=rows, bundles=count_tasks(rows, cores))
         return ask(question, bundles, self._open_table, read_bundle)
 
     def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:

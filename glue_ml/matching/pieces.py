@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -132,11 +132,11 @@ def cut_table(df: DataFrame, files: PieceFiles, layout: Layout, *, primary_key: 
         spark,
         len(names),
         lambda piece: _find_values(files, names[piece], layout),
-        lambda piece, records, total: _save_rows(files, names[piece], records, total),
+        lambda piece, values, total: _save_rows(files, names[piece], values, total),
         HISTOGRAM,
     )
     histograms = add_up_histograms(counted, spaces=width + 1)
-    files.remove("raw.arrow")
+    files.remove("raw.arrow", "values.npy")
     filled = tuple(int((frequency * features).sum()) for frequency, features in histograms[:width])
     starts = (0, *np.cumsum(rows).tolist())
     return Pieces(files, layout, tuple(names), starts, filled, histograms[width])
@@ -180,18 +180,65 @@ def _cut_task(files: PieceFiles) -> Callable[[Iterable[pa.RecordBatch]], Iterabl
     return run
 
 
-def _find_values(files: PieceFiles, name: int, layout: Layout) -> Found[Records]:
-    """Return the codes of the values of each column of a piece and, last, of its words."""
-    table = _name_columns(files.load_table(f"{name}.raw"), layout)
-    records = prepare_records(table, layout.profiles)
-    texts = [
-        # of a phone only its digits are kept, and counted are values as they are
-        encode_column(table.column(i + 1))[1] if column.profile.kind is ColumnKind.PHONE else column.values
-        for i, column in enumerate(records.columns)
-    ]
-    codes = [_hash_texts(values, space) for space, values in enumerate([*texts, records.vocabulary])]
-    rows = [np.bincount(column.codes[column.codes >= 0], minlength=len(column.values)) for column in records.columns]
-    return Found(np.concatenate(codes), np.concatenate([*rows, records.frequency]), records)
+@dataclass(frozen=True)
+class _Values:
+    """What the rows of a piece hold: by column the number of each row's value, -1 for none, and each row's words.
+
+    `codes` and `rows` are those of the values of the first column, of the next ones and, last, of the words: what they
+    are called anywhere, and in how many rows of the piece they are. They end at `ends`.
+    """
+
+    columns: tuple[Codes, ...]
+    word_offsets: Rows
+    words: Codes
+    codes: Rows
+    rows: Rows
+    ends: Rows
+
+    @classmethod
+    def find(cls, table: pa.Table, layout: Layout) -> Self:
+        """Read the values of a table whose keys are in order."""
+        records = prepare_records(_name_columns(table, layout), layout.profiles)
+        texts = [
+            # of a phone only its digits are kept, and counted are values as they are
+            encode_column(table.column(f"c{i}"))[1] if column.profile.kind is ColumnKind.PHONE else column.values
+            for i, column in enumerate(records.columns)
+        ]
+        codes = [_hash_texts(values, space) for space, values in enumerate([*texts, records.vocabulary])]
+        rows = [np.bincount(c.codes[c.codes >= 0], minlength=len(c.values)) for c in records.columns]
+        return cls(
+            tuple(column.codes for column in records.columns),
+            records.words.indptr,
+            records.words.indices,
+            np.concatenate(codes),
+            np.concatenate([*rows, records.frequency]),
+            np.cumsum([len(part) for part in codes]),
+        )
+
+    def save(self, files: PieceFiles, name: str) -> None:
+        """Save the values, the last of them when all others are there."""
+        files.save_arrays(name, {f"column{i}.values": codes for i, codes in enumerate(self.columns)})
+        files.save_arrays(name, {f"{member}.values": getattr(self, member) for member in _ARRAYS})
+
+    @classmethod
+    def load(cls, files: PieceFiles, name: str, *, columns: int) -> Self | None:
+        """Return what was saved; None where nothing was, or not all."""
+        if not files.has_arrays(name, f"{_ARRAYS[-1]}.values"):
+            return None
+        codes = files.load_arrays(name, (f"column{i}.values" for i in range(columns)))
+        return cls(tuple(codes), *files.load_arrays(name, (f"{member}.values" for member in _ARRAYS)))
+
+
+_ARRAYS = ("word_offsets", "words", "codes", "rows", "ends")
+
+
+def _find_values(files: PieceFiles, name: int, layout: Layout) -> Found[_Values]:
+    """Return the values of a piece; they are found once, and saved."""
+    values = _Values.load(files, str(name), columns=len(layout.columns))
+    if values is None:
+        values = _Values.find(files.load_table(f"{name}.raw"), layout)
+        values.save(files, str(name))
+    return Found(values.codes, values.rows, values)
 
 
 def _hash_texts(texts: pa.StringArray, space: int) -> Rows:
@@ -200,21 +247,17 @@ def _hash_texts(texts: pa.StringArray, space: int) -> Rows:
     return salt(hashed.view(np.int64), space)
 
 
-def _save_rows(files: PieceFiles, name: int, records: Records, total: Rows) -> pa.Table:
+def _save_rows(files: PieceFiles, name: int, values: _Values, total: Rows) -> pa.Table:
     """Save the rows of a piece with their counts; return the histograms."""
-    table, columns = files.load_table(f"{name}.raw"), records.columns
-    *by_column, words = np.split(total, np.cumsum([len(column.values) for column in columns]))
-    histograms = []
-    for i, (column, counts) in enumerate(zip(columns, by_column, strict=True)):
-        table = table.append_column(f"n{i}", pa.array(np.append(counts, 0)[column.codes]))
-        histograms.append(
-            make_histogram(i, counts, np.bincount(column.codes[column.codes >= 0], minlength=len(counts)))
-        )
-    histograms.append(make_histogram(len(columns), words, records.frequency))
-    offsets = pa.array(records.words.indptr.astype(np.int32))
-    table = table.append_column("words", pa.ListArray.from_arrays(offsets, pa.array(words[records.words.indices])))
+    parts = (np.split(each, values.ends[:-1]) for each in (total, values.rows))
+    counted = list(zip(*parts, strict=True))
+    table = files.load_table(f"{name}.raw")
+    for i, (codes, (everywhere, _)) in enumerate(zip(values.columns, counted, strict=False)):
+        table = table.append_column(f"n{i}", pa.array(np.append(everywhere, 0)[codes]))
+    offsets, words = pa.array(values.word_offsets.astype(np.int32)), counted[-1][0]
+    table = table.append_column("words", pa.ListArray.from_arrays(offsets, pa.array(words[values.words])))
     files.save_table(f"{name}.rows", table)
-    return pa.concat_tables(histograms)
+    return pa.concat_tables(make_histogram(space, *counts) for space, counts in enumerate(counted))
 
 
 def _load_rows(files: PieceFiles, name: int) -> pa.Table:

@@ -91,28 +91,27 @@ class Blocked:
 class PairBatch:
     """Some candidate pairs: row numbers lo < hi, their CONTEXT (pairs x features) and, at a second look, RIVALS."""
 
-    table: Table
+    gathered: Gathered  #: Records that hold the pairs' rows, and where in them both rows of each pair are.
     lo: Rows
     hi: Rows
     context: Feature
     rivals: Feature | None = None
 
-    @classmethod
-    def of(cls, table: Table, pairs: pa.Table) -> PairBatch:
-        """Return the pairs told by the columns lo, hi, those of CONTEXT and, perhaps, those of RIVALS."""
-        lo, hi = (pairs.column(name).to_numpy() for name in ("lo", "hi"))
-        rivals = stack_columns(pairs, RIVALS) if RIVALS[0] in pairs.column_names else None
-        return cls(table, lo, hi, stack_columns(pairs, CONTEXT), rivals)
-
-    @cached_property
-    def gathered(self) -> Gathered:
-        """Records that hold the pairs' rows, and where in them both rows of each pair are."""
-        return self.table.gather(self.lo, self.hi)
-
     @cached_property
     def compared(self) -> Feature:
         """The features of comparing the records (pairs x features); computed once."""
         return compare(*self.gathered)
+
+    def take(self, part: slice | Rows) -> PairBatch:
+        """Return some of the pairs."""
+        records, left, right = self.gathered
+        rivals = None if self.rivals is None else self.rivals[part]
+        return PairBatch((records, left[part], right[part]), self.lo[part], self.hi[part], self.context[part], rivals)
+
+    def cut(self) -> Iterator[PairBatch]:
+        """Yield the pairs PAIRS_PER_BATCH at a time, at least one batch."""
+        starts = range(0, max(len(self.lo), 1), PAIRS_PER_BATCH)
+        return (self.take(slice(start, start + PAIRS_PER_BATCH)) for start in starts)
 
 
 def stack_columns(pairs: pa.Table | pa.RecordBatch, names: Sequence[str]) -> Feature:
@@ -198,9 +197,7 @@ class DriverCandidates(_OfBlocked):
     @cached_property
     def batches(self) -> tuple[PairBatch, ...]:
         """All candidate pairs in row order."""
-        lo, hi, context = list_pairs(self.blocked.index)
-        parts = [slice(start, start + PAIRS_PER_BATCH) for start in range(0, max(len(lo), 1), PAIRS_PER_BATCH)]
-        return tuple(PairBatch(self.blocked.records, lo[part], hi[part], context[part]) for part in parts)
+        return tuple(gather_pairs(self.table, *list_pairs(self.blocked.index)).cut())
 
     def ask(self, question: Question) -> pa.Table:
         """Return the merged answer over all candidate pairs."""
@@ -208,8 +205,7 @@ class DriverCandidates(_OfBlocked):
 
     def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
         """Return the merged answer over `pairs`."""
-        batches = _cut_table(self.blocked.records, pairs)
-        return question.merge(pa.concat_tables([question.answer(batch) for batch in batches]))
+        return question.merge(pa.concat_tables([question.answer(batch) for batch in cut_table(self.table, pairs)]))
 
     def release(self) -> None:
         """Do nothing: what there is goes with this object."""
@@ -271,17 +267,17 @@ def list_bundles(spark: SparkSession, shipped: Shipped[Blocked], *, rows: int) -
     def list_rows(numbers: Rows) -> CandidateLists:
         return list_candidates(shipped.value.index, numbers)
 
-    return bundle_lists(spark, spark.range(0, rows, 1, tasks), list_rows, bundles=tasks)
+    return bundle_lists(spark, spark.range(0, rows, 1, tasks), list_rows, rows=rows, bundles=tasks)
 
 
 def bundle_lists(
-    spark: SparkSession, numbers: DataFrame, list_rows: Callable[[Rows], CandidateLists], *, bundles: int
+    spark: SparkSession, numbers: DataFrame, list_rows: Callable[[Rows], CandidateLists], *, rows: int, bundles: int
 ) -> DataFrame:
     """Return what `list_rows` lists for a column of numbers, all entries about a pair in one of so many partitions.
 
-    Columns: part (long), packed (binary).
+    `rows`: how many the whole table has. Columns of what is returned: part (long), packed (binary).
     """
-    listed = numbers.mapInArrow(_list_task(list_rows, name_partitions(spark, bundles)), PACKED)
+    listed = numbers.mapInArrow(_list_task(list_rows, name_partitions(spark, bundles), rows), PACKED)
     # partitioned by hand: the session's number of shuffle partitions is not ours to set
     return listed.repartition(bundles, "part")
 
@@ -310,12 +306,12 @@ def name_partitions(spark: SparkSession, count: int) -> list[int]:
 
 
 def _list_task(
-    list_rows: Callable[[Rows], CandidateLists], names: Sequence[int]
+    list_rows: Callable[[Rows], CandidateLists], names: Sequence[int], rows: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         settle_worker()
         for batch in batches:
-            packed = pack_lists(list_rows(batch.column(0).to_numpy()), len(names))
+            packed = pack_lists(list_rows(batch.column(0).to_numpy()), len(names), rows=rows)
             parts = pa.array([names[place] for place in packed], pa.int64())
             yield pa.RecordBatch.from_arrays([parts, pa.array(packed.values(), pa.binary())], names=["part", "packed"])
 
@@ -339,22 +335,26 @@ def _pack_table(pairs: pa.Table) -> bytes:
 def read_bundle(table: Table, packed: Iterable[bytes]) -> Iterator[PairBatch]:
     """Yield the pairs that came as lists for one bundle, in batches."""
     lo, hi, context = meet_lists(packed)
-    for start in range(0, len(lo), PAIRS_PER_BATCH):
-        part = slice(start, start + PAIRS_PER_BATCH)
-        yield PairBatch(table, lo[part], hi[part], context[part])
+    return gather_pairs(table, lo, hi, context).cut() if len(lo) else iter(())
 
 
 def read_tables(table: Table, packed: Iterable[bytes]) -> Iterator[PairBatch]:
     """Yield the pairs that came as tables, see `spread_pairs`, in batches."""
     for piece in packed:
         with pa.ipc.open_stream(piece) as reader:
-            yield from _cut_table(table, reader.read_all())
+            yield from cut_table(table, reader.read_all())
 
 
-def _cut_table(table: Table, pairs: pa.Table) -> Iterator[PairBatch]:
-    """Yield the pairs of a table in batches, at least one."""
-    starts = range(0, max(len(pairs), 1), PAIRS_PER_BATCH)
-    return (PairBatch.of(table, pairs.slice(start, PAIRS_PER_BATCH)) for start in starts)
+def cut_table(table: Table, pairs: pa.Table) -> Iterator[PairBatch]:
+    """Yield the pairs told by the columns lo, hi, those of CONTEXT and, perhaps, those of RIVALS, in batches."""
+    lo, hi = (pairs.column(name).to_numpy() for name in ("lo", "hi"))
+    rivals = stack_columns(pairs, RIVALS) if RIVALS[0] in pairs.column_names else None
+    return gather_pairs(table, lo, hi, stack_columns(pairs, CONTEXT), rivals).cut()
+
+
+def gather_pairs(table: Table, lo: Rows, hi: Rows, context: Feature, rivals: Feature | None = None) -> PairBatch:
+    """Bring the rows of some pairs together."""
+    return PairBatch(table.gather(lo, hi), lo, hi, context, rivals)
 
 
 def _ask_task(

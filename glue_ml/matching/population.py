@@ -35,7 +35,7 @@ def _count_once(candidates: Candidates, model: MatchModel, scorer: Scorer, *, pa
 
     def score(batch: PairBatch) -> pa.Table:
         taken = np.flatnonzero(scatter_pairs(batch.lo, batch.hi, model.settings.seed) < share)
-        part = PairBatch(batch.table, batch.lo[taken], batch.hi[taken], batch.context[taken])
+        part = batch.take(taken)
         # what was compared before need not be compared again
         compared = batch.compared[taken] if "compared" in vars(batch) else part.compared
         return _count(scorer.score(model.measure(compared, part.context)))

@@ -28,7 +28,7 @@ def test_pairs_meet_whoever_lists_them_and_whatever_the_bundles(
     listed: set[tuple[int, int]], bundles: int, tasks: int
 ) -> None:
     lists = make_lists(listed)
-    sent = [pack_lists(select(lists, lists.row % tasks == task), bundles) for task in range(tasks)]
+    sent = [pack_lists(select(lists, lists.row % tasks == task), bundles, rows=9) for task in range(tasks)]
     met = [meet_lists([packed[place] for packed in sent if place in packed]) for place in range(bundles)]
     lo, hi, context = (np.concatenate(part) for part in zip(*met, strict=True))
     order = np.lexsort((hi, lo))
@@ -46,6 +46,6 @@ def test_a_bundle_without_entries_has_no_pairs() -> None:
 @pytest.mark.parametrize("bundles", [3, 64, 200])
 def test_pairs_are_dealt_out_evenly(bundles: int) -> None:
     lo, hi = (side.ravel() for side in np.meshgrid(np.arange(400), np.arange(400, 800)))
-    dealt = np.bincount(choose_bundles(lo, hi, bundles), minlength=bundles)
+    dealt = np.bincount(choose_bundles(lo, hi, bundles, rows=800), minlength=bundles)
     assert dealt.max() < 1.15 * dealt.mean()
     assert dealt.min() > 0.85 * dealt.mean()

@@ -1,0 +1,90 @@
+"""When a table is matched in pieces, and what stands in the way of that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark import SparkFiles
+from pyspark.sql import DataFrame, SparkSession
+
+from glue_ml.errors import InputError
+from glue_ml.matching import FindMatches, plan_choice
+from glue_ml.matching.plan_choice import BlockingPlan, choose_cut, count_pieces, find_memory, parse_memory, parse_plan
+
+
+@pytest.fixture
+def df(spark: SparkSession, tmp_path: Path) -> DataFrame:
+    spark.range(300).selectExpr("cast(id as string) as id", "'anna' as name").write.parquet(str(tmp_path / "table"))
+    return spark.read.parquet(str(tmp_path / "table"))
+
+
+def have_memory_for(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(plan_choice, "find_memory", lambda _: int(rows * plan_choice.ROW_BYTES / 0.6) + 1)
+
+
+def test_a_table_that_memory_takes_is_shipped(df: DataFrame) -> None:
+    assert choose_cut(df, BlockingPlan.AUTO, folder=None, obstacle=None) is None
+    assert choose_cut(df, BlockingPlan.SHIPPED, folder=None, obstacle=None) is None
+
+
+def test_a_table_that_memory_does_not_take_is_cut(
+    monkeypatch: pytest.MonkeyPatch, spark: SparkSession, df: DataFrame
+) -> None:
+    have_memory_for(monkeypatch, 40)
+    cut = choose_cut(df, BlockingPlan.AUTO, folder=None, obstacle=None)
+    assert cut is not None
+    assert (cut.rows, cut.pieces) == (300, count_pieces(300, spark.sparkContext.defaultParallelism))
+    assert cut.reason == "records and index of 300 rows take more memory than there is for them, which is 40 rows'"
+    assert cut.folder.startswith(SparkFiles.getRootDirectory())
+    assert choose_cut(df, BlockingPlan.SHIPPED, folder=None, obstacle=None) is None
+
+
+def test_a_table_is_counted_before_it_is_cut(monkeypatch: pytest.MonkeyPatch, df: DataFrame) -> None:
+    """The bytes of its files make it look large, its rows say otherwise."""
+    have_memory_for(monkeypatch, 400)
+    monkeypatch.setattr(plan_choice, "_estimate_file_bytes", lambda _: 2**40)
+    assert choose_cut(df, BlockingPlan.AUTO, folder=None, obstacle=None) is None
+    have_memory_for(monkeypatch, 299)
+    assert choose_cut(df, BlockingPlan.AUTO, folder=None, obstacle=None) is not None
+
+
+def test_a_small_table_is_not_counted_first(monkeypatch: pytest.MonkeyPatch, df: DataFrame) -> None:
+    monkeypatch.setattr(type(df), "count", lambda _: pytest.fail("counted"))
+    assert choose_cut(df, BlockingPlan.AUTO, folder=None, obstacle=None) is None
+
+
+def test_pieces_that_are_wanted_and_cannot_be_had_are_an_error(df: DataFrame) -> None:
+    with pytest.raises(InputError, match="blocking_plan is pieces, but links are to be explained; use auto or shipped"):
+        choose_cut(df, BlockingPlan.PIECES, folder=None, obstacle="links are to be explained")
+    model = FindMatches(primary_key="id", blocking_plan="pieces").fit(df)
+    with pytest.raises(InputError, match="links are to be explained"):
+        model.find_matches(df, explained_links=1)
+
+
+def test_a_cluster_needs_a_folder_that_all_reach(monkeypatch: pytest.MonkeyPatch, df: DataFrame) -> None:
+    monkeypatch.setattr(plan_choice, "find_shared_folder", lambda _: None)
+    have_memory_for(monkeypatch, 40)
+    assert choose_cut(df, BlockingPlan.AUTO, folder=None, obstacle=None) is None
+    with pytest.raises(InputError, match="no folder is told that driver and executors reach"):
+        choose_cut(df, BlockingPlan.PIECES, folder=None, obstacle=None)
+    cut = choose_cut(df, BlockingPlan.AUTO, folder="s3://bucket/work", obstacle=None)
+    assert cut is not None
+    assert cut.folder.startswith("s3://bucket/work/pieces-")
+
+
+def test_memory_is_the_machines_or_an_executors(monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> None:
+    assert find_memory(spark) > 2**30
+    monkeypatch.setattr(plan_choice, "find_shared_folder", lambda _: None)
+    told = {"spark.executor.memory": "4g", "spark.executor.memoryOverhead": "512"}
+    monkeypatch.setattr(type(spark.conf), "get", lambda _, name, default=None: told.get(name, default))
+    assert find_memory(spark) == 4 * 2**30 + 512 * 2**20
+    del told["spark.executor.memoryOverhead"]
+    assert find_memory(spark) == 4 * 2**30 + 4 * 2**30 // 10
+
+
+def test_what_cannot_be_read_is_an_error() -> None:
+    with pytest.raises(InputError, match="'much' tells no amount of memory"):
+        parse_memory("much", unit=1)
+    with pytest.raises(InputError, match="blocking_plan is 'fast'; use one of auto, shipped, pieces"):
+        parse_plan("fast")
