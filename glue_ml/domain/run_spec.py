@@ -52,7 +52,7 @@ def make_spec(run: Run, transform: Transform, *, settings: RunSettings) -> JobSp
         semantic_encoder=settings.semantic_encoder,
         catalog_endpoint=settings.catalog_endpoint,
         region=settings.region,
-        work_uri=f"{locate_attempt(run, settings)}/work",
+        work_uri=f"{locate_attempt(run, settings)}/work" if run.task_type is TaskType.FIND_MATCHES else None,
         **{
             "connected_components": settings.connected_components,
             "blocking_plan": settings.blocking_plan,

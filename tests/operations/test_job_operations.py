@@ -311,6 +311,7 @@ def test_a_run_may_have_its_own_time_and_capacity(context: Context, arguments: d
         ({"--ExplainedLinks": "5"}, "--ExplainedLinks needs --ExplanationPath"),
         ({"--ExplanationPath": "s3://b/y", "--ExplainedLinks": "0"}, "--ExplainedLinks is '0'. Use a whole number"),
         ({"--ExplanationPath": "s3://b/y", "--ExplainedLinks": "٣"}, "--ExplainedLinks is"),
+        ({"--BlockingPlan": "fast"}, "--BlockingPlan is 'fast'. Use one of: auto, shipped, pieces"),
         ({"--ConnectedComponents": "scipy"}, "--ConnectedComponents is 'scipy'. Use one of: auto, driver, graphframes"),
         ({"--ExistingMatchesFormat": "csv"}, "--ExistingMatchesFormat needs --ExistingMatchesPath"),
         ({"--ExistingMatchesPath": "s3://b/x", "--ExistingMatchesFormat": "xml"}, "--ExistingMatchesFormat is 'xml'"),
@@ -333,6 +334,7 @@ def test_good_arguments_of_every_kind_are_taken(context: Context, arguments: dic
         "--ExistingMatchesPath": "s3://b/x",
         "--ExistingMatchesFormat": "csv",
         "--ConnectedComponents": "contraction",
+        "--BlockingPlan": "pieces",
         "--job-language": "python",
     }
     assert start_job_run(context, {"JobName": "match", "Arguments": asked})["JobRunId"]

@@ -93,7 +93,11 @@ def spec_of_job(**arguments: str) -> JobSpec:
             {"input": "s3://b/l.csv", "replace": True},
             {"input_uri": "s3://b/l.csv", "replace_labels": True},
         ),
-        (TaskType.FIND_MATCHES, {"arguments": {"--OutputPath": "s3://b/out"}}, {"output_uri": "s3://b/out"}),
+        (
+            TaskType.FIND_MATCHES,
+            {"arguments": {"--OutputPath": "s3://b/out"}},
+            {"output_uri": "s3://b/out", "work_uri": "s3://lake/glue-ml/runs/tsk-1/1/work"},
+        ),
     ],
 )
 def test_each_kind_of_run_is_told_all_that_it_needs(
@@ -148,6 +152,14 @@ def test_a_run_is_told_how_components_are_found() -> None:
     assert spec_of_job(OutputPath="o", ConnectedComponents="GraphFrames").connected_components == "graphframes"
 
 
+def test_a_run_is_told_how_blocking_is_carried_out_and_where_there_is_room() -> None:
+    run = make_run(TaskType.FIND_MATCHES, {"arguments": {"--OutputPath": "o"}})
+    spec = make_spec(run, TRANSFORM, settings=replace(SETTINGS, blocking_plan="shipped"))
+    assert (spec.blocking_plan, spec.work_uri) == ("shipped", f"{locate_attempt(run, SETTINGS)}/work")
+    assert spec_of_job(OutputPath="o").blocking_plan == "auto"
+    assert spec_of_job(OutputPath="o", BlockingPlan="Pieces").blocking_plan == "pieces"
+
+
 def test_an_incremental_run_is_told_the_matches_that_exist() -> None:
     spec = spec_of_job(OutputPath="o", ExistingMatchesPath="s3://b/before", ExistingMatchesFormat="csv")
     assert spec.existing_matches_uri == "s3://b/before"
@@ -162,6 +174,7 @@ def test_an_incremental_run_is_told_the_matches_that_exist() -> None:
         ({"OutputPath": ""}, "has no argument --OutputPath"),
         ({"OutputPath": "o", "OutputFormat": "orc"}, "--OutputFormat is 'orc'; use one of parquet, csv, json, delta"),
         ({"OutputPath": "o", "ComputeMatchConfidenceScores": "1"}, "Scores is '1'; use true or false"),
+        ({"OutputPath": "o", "BlockingPlan": "x"}, "--BlockingPlan is 'x'; use one of auto, shipped, pieces"),
         ({"OutputPath": "o", "ConnectedComponents": "x"}, "--ConnectedComponents is 'x'; use one of auto, driver,"),
         ({"OutputPath": "o", "ExplainedLinks": "0"}, "--ExplainedLinks is '0'; use a whole number from 1 to"),
         ({"OutputPath": "o", "ExplainedLinks": "\u0661"}, "--ExplainedLinks is .*; use a whole number from 1 to"),
