@@ -28,6 +28,9 @@ Task = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
 
 #: The stages by the function that makes their tasks: those to break when a task begins, and when its work is done.
 STAGES = {
+    "_cut_task": ((), ("cut",)),
+    "_answer": (("count",), ()),
+    "_take": ((), ("take",)),
     "_list_task": ((), ("list candidates",)),
     "_ask_task": (("meet",), ("score",)),
     "_cluster_task": (("cluster",), ()),

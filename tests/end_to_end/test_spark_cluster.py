@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ROWS = 2_000
 DRIVER = Path(__file__).parents[1] / "breaking_driver.py"
+IN_PIECES = ("cut", "count", "take", "list candidates", "score")
 BREAKABLE = ("list candidates", "meet", "score", "cluster")
 TASKS: dict[TaskType, Task] = {
     TaskType.FIND_MATCHES: find_matches,
@@ -118,12 +119,12 @@ class Submitter:
     transform: Transform
     master: str
 
-    def match(self, name: str, capacity: Capacity, *stages: str) -> ClusterRun:
+    def match(self, name: str, capacity: Capacity, *stages: str, **members: Any) -> ClusterRun:
         """Match with executors for `capacity`, of which one is killed in each of `stages`."""
         folder = self.transform.folder
         directory = self.transform.write_spec(
             f"run {name}", TaskType.FIND_MATCHES, output_uri=str(folder / name), connected_components="contraction",
-            compute_match_confidence_scores=True,
+            compute_match_confidence_scores=True, **members,
         )  # fmt: skip
         (folder / f"killed {name}").mkdir()
         (folder / f"events {name}").mkdir()
@@ -190,10 +191,24 @@ def test_of_four_executors_one_may_die_in_each_stage_and_the_output_stays(submit
     assert {event["Executor Info"]["Total Cores"] for event in added} == {2}
     assert len(added) > 4  # those that the master puts in place of the dead
     assert {event["Executor ID"] for event in added[:4]} <= found.tell_busy()
-    folder = submitter.transform.folder / "killed broken"
+    check_killed(submitter, "broken", found, BREAKABLE)
+
+
+def test_in_pieces_one_executor_may_die_in_each_stage_as_well(submitter: Submitter) -> None:
+    work = submitter.transform.folder / "work"
+    members = {"blocking_plan": "pieces", "work_uri": work.as_uri()}
+    found = submitter.match("cut", Capacity(worker_type="Standard", number_of_workers=2), *IN_PIECES, **members)
+    assert found.result["plan"]["name"] == "pieces"
+    check_killed(submitter, "cut", found, IN_PIECES)
+    assert not work.exists()
+
+
+def check_killed(submitter: Submitter, name: str, found: ClusterRun, stages: Sequence[str]) -> None:
+    """Check that an executor was killed in each of the stages, and that the output is what it is without that."""
+    folder = submitter.transform.folder / f"killed {name}"
     killed = {path.name: json.loads(path.read_bytes()) for path in folder.iterdir()}
-    assert killed.keys() == set(BREAKABLE)
-    assert len({told["pid"] for told in killed.values()}) == len(BREAKABLE)
+    assert killed.keys() == set(stages)
+    assert len({told["pid"] for told in killed.values()}) == len(stages)
     removed = {event["Executor ID"] for event in found.list_events("ExecutorRemoved")}
     assert {told["--executor-id"] for told in killed.values()} <= removed
-    assert submitter.transform.read_matches("broken").equals(submitter.transform.read_matches("expected"))
+    assert submitter.transform.read_matches(name).equals(submitter.transform.read_matches("expected"))
