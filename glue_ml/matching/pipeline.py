@@ -34,6 +34,7 @@ DRIVER_ROWS = 20_000  #: Up to so many rows the driver does the work itself.
 ROWS_PER_TASK = 50_000  #: Rows whose candidates one task lists; PySpark takes a quarter of a second for each task.
 LEAST_ROWS_PER_TASK = 500  #: Fewer are not worth a task, however many cores there are.
 PAIRS_PER_TASK = 150_000  #: Pairs that one task looks at again.
+BUNDLES_AT_ONCE = 50  #: That a task passes on.
 PAIRS_PER_BATCH = 50_000  #: Pairs compared at once: the larger the batch, the fewer distinct values are compared twice.
 
 
@@ -312,8 +313,13 @@ def _list_task(
         settle_worker()
         for batch in batches:
             packed = pack_lists(list_rows(batch.column(0).to_numpy()), len(names), rows=rows)
-            parts = pa.array([names[place] for place in packed], pa.int64())
-            yield pa.RecordBatch.from_arrays([parts, pa.array(packed.values(), pa.binary())], names=["part", "packed"])
+            # some at a time: a batch stands in the memory of Python and of Java at once
+            filled = list(packed)
+            for start in range(0, len(filled), BUNDLES_AT_ONCE):
+                places = filled[start : start + BUNDLES_AT_ONCE]
+                parts = pa.array([names[place] for place in places], pa.int64())
+                bundles = pa.array([packed[place] for place in places], pa.binary())
+                yield pa.RecordBatch.from_arrays([parts, bundles], names=["part", "packed"])
 
     return run
 

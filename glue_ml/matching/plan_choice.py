@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -28,6 +31,9 @@ LEAST_FILE_BYTES = 20  #: Of a row in a compressed file: a smaller table is not 
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MEMORY = re.compile(r"(\d+)([kmgt]?)b?")
+
+#: The limit of a container's memory, by either version of Linux's control groups.
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 class BlockingPlan(StrEnum):
@@ -99,10 +105,17 @@ def count_pieces(rows: int, cores: int) -> int:
 def find_memory(spark: SparkSession) -> int:
     """Return the bytes that one executor has, heap and what is beside it; of a local session, those of the machine."""
     if find_shared_folder(spark) is not None:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_read_limits()])
     heap = parse_memory(spark.conf.get("spark.executor.memory", None) or "1g", unit=1)
     beside = spark.conf.get("spark.executor.memoryOverhead", None)
     return heap + (heap // 10 if beside is None else parse_memory(beside, unit=2**20))
+
+
+def _read_limits() -> Iterator[int]:
+    """Yield what the container that this process is in may take, where it is in one that says so."""
+    for file in _LIMITS:
+        with suppress(OSError, ValueError):  # "max": as much as there is
+            yield int(file.read_text(encoding="ascii"))
 
 
 def parse_memory(text: str, *, unit: int) -> int:

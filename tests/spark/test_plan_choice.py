@@ -83,6 +83,18 @@ def test_memory_is_the_machines_or_an_executors(monkeypatch: pytest.MonkeyPatch,
     assert find_memory(spark) == 4 * 2**30 + 4 * 2**30 // 10
 
 
+def test_a_container_may_have_less_than_the_machine(
+    monkeypatch: pytest.MonkeyPatch, spark: SparkSession, tmp_path: Path
+) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(plan_choice, "_LIMITS", (limit, tmp_path / "none"))
+    whole = find_memory(spark)
+    limit.write_text(f"{2**30}\n")
+    assert find_memory(spark) == 2**30
+    limit.write_text("max\n")
+    assert find_memory(spark) == whole
+
+
 def test_what_cannot_be_read_is_an_error() -> None:
     with pytest.raises(InputError, match="'much' tells no amount of memory"):
         parse_memory("much", unit=1)
