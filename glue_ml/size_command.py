@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from glue_ml.console import report_errors, show_remarks, show_table
-from glue_ml.domain.recommendation import Recommendation, recommend_workers
-from glue_ml.domain.sizing import Cost, Workload, estimate_cost, parse_columns
+from glue_ml.domain.recommendation import Recommendation, recommend_for
+from glue_ml.domain.sizing import Cost, Workload, parse_columns
 
 COLUMNS_HELP = (
     "What is compared: KIND, KIND:COUNT or KIND:COUNT:CHARACTERS of a value. Kinds: name, code, phone, email, date, "
@@ -48,12 +48,12 @@ def size(
         glue-ml size --rows 200000 --columns text:1 long_text:1:500 code:2
 
     The figures are those of a model on paper, measured on synthetic persons: expect to be off by half. The key is no
-    column. It goes by a model that has been trained, and by what this version does: driver and workers hold the table.
+    column. It goes by a model that has been trained. What no worker holds as a whole is matched in pieces.
     """
     with report_errors(verbose=verbose):
-        cost = estimate_cost(Workload(rows, parse_columns([columns, *more]), accuracy_cost))
+        workload = Workload(rows, parse_columns([columns, *more]), accuracy_cost)
+        cost, chosen = recommend_for(workload, seconds=minutes * 60)
         _show_cost(cost)
-        chosen = recommend_workers(cost, seconds=minutes * 60)
         _show_workers(chosen)
         show_remarks((*chosen.reasons, *cost.limits))
 

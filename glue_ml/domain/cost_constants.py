@@ -72,6 +72,14 @@ FIRST_LOOK_US = 2.7  #: A pair: the forest and the rivals.
 SECOND_LOOK_US = 8.5
 CLUSTER_US = 1.0  #: A row, on the driver.
 
+# -- In pieces, see `matching.pieces` ----------------------------------------------------------------------------------
+PIECE_ROWS = 500_000  #: As in `matching.plan_choice`.
+PIECE_FACTOR = 2.2  #: Memory of a task that works on a piece over what its records and index take; peak at 1 M rows.
+PIECE_DRIVER_ROW_BYTES = 120.0  #: A row on the driver: its match id and confidence, and the links to cluster.
+CUT_US = 22.0  #: A row besides being read and prepared: sorted, counted and written.
+SEARCH_PIECE_US = 1.0  #: A row, for each piece that it is searched in.
+GATHERED_ROWS = 1.2  #: Rows that are prepared anew for each pair that is compared.
+
 # -- Spark -------------------------------------------------------------------------------------------------------------
 SHUFFLE_BYTES_PER_PAIR = 26.0  #: Written by the tasks that list candidates; 100,000 and 1 M persons, Spark 4.1.
 #: CPU of a run on Spark for each CPU second of the kernels: Arrow, Python workers, shuffle, garbage collection. With it

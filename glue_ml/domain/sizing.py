@@ -67,6 +67,7 @@ class Cost:
     shuffle_bytes: float
     stages: tuple[StageCost, ...]
     limits: tuple[str, ...]
+    in_pieces: bool = False
 
     @property
     def on_driver(self) -> bool:
@@ -76,15 +77,20 @@ class Cost:
     @property
     def driver_bytes(self) -> float:
         """Memory of the driver's Python process, at its peak."""
+        if self.in_pieces:
+            return constants.PROCESS_MB * MB + self.rows * constants.PIECE_DRIVER_ROW_BYTES
         return constants.PROCESS_MB * MB + self.table_bytes + self.records_bytes + self.build_bytes
 
     @property
     def file_bytes(self) -> float:
-        """The file of records and index, of which an executor has one and maps all that it uses."""
+        """The files of records and index, of which an executor has a copy and maps what it uses."""
         return self.records_bytes + self.index_bytes
 
     def workers_bytes(self, cores: int) -> float:
         """Memory of the Python workers of an executor of so many cores, with the file between them."""
+        if self.in_pieces:
+            piece = min(self.rows, constants.PIECE_ROWS) / self.rows * self.file_bytes
+            return cores * (constants.PROCESS_MB * MB + constants.PIECE_FACTOR * piece)
         return constants.PROCESS_MB * MB * cores + self.file_bytes
 
     def cpu_seconds(self, *, shared: bool) -> float:
@@ -130,7 +136,7 @@ def work_per_record(workload: Workload) -> float:
     return max(round(60 * math.pow(100, accuracy)), constants.SMALL_TABLE_WORK / max(workload.rows, 1))
 
 
-def estimate_cost(workload: Workload) -> Cost:
+def estimate_cost(workload: Workload, *, in_pieces: bool = False) -> Cost:
     """Estimate what a run over `workload` costs, with a model at hand. Raises InputError for less than two rows."""
     if workload.rows < 2:
         raise InputError(f"{workload.rows} rows hold no two that could match; give the number of rows of the table")
@@ -144,8 +150,9 @@ def estimate_cost(workload: Workload) -> Cost:
         build_bytes=rows * constants.BUILD_BYTES * sum(_words(column) + column.chars for column in columns),
         candidate_pairs=pairs,
         shuffle_bytes=0.0 if rows <= DRIVER_ROWS else pairs * constants.SHUFFLE_BYTES_PER_PAIR,
-        stages=tuple(_estimate_stages(workload, pairs)),
-        limits=tuple(_find_limits(rows, columns)),
+        stages=tuple((_estimate_stages_in_pieces if in_pieces else _estimate_stages)(workload, pairs)),
+        limits=() if in_pieces else tuple(_find_limits(rows, columns)),
+        in_pieces=in_pieces,
     )
 
 
@@ -175,7 +182,6 @@ def _index_features(workload: Workload) -> float:
 
 def _estimate_stages(workload: Workload, pairs: float) -> Iterable[StageCost]:
     rows, columns = workload.rows, workload.columns
-    prepare = sum(KINDS[column.kind].prepare_us * _stretch(column) for column in columns)
     features = sum(_words(column) + column.chars for column in columns)
     list_us = constants.LIST_US + constants.VIEWS * work_per_record(workload) * constants.MULTIPLY_ADD_US
     compare = constants.TOGETHER * sum(KINDS[column.kind].pair_us * _stretch(column) for column in columns)
@@ -183,13 +189,30 @@ def _estimate_stages(workload: Workload, pairs: float) -> Iterable[StageCost]:
     # a small table spares the driver all that Spark does around the kernels
     factor = 1.0 if rows <= DRIVER_ROWS else constants.SPARK_FACTOR
     shared = rows > DRIVER_ROWS
-    yield StageCost("read the table", rows * (constants.READ_US + prepare) / 1e6, shared=False)
+    yield StageCost("read the table", rows * (constants.READ_US + _prepare_us(workload)) / 1e6, shared=False)
     yield StageCost("block", rows * features * constants.INDEX_US / 1e6, shared=False)
     yield StageCost("list candidates", rows * list_us * factor / 1e6, shared)
     yield StageCost("compare pairs", pairs * compare * factor / 1e6, shared)
     yield StageCost("score pairs", pairs * (constants.FIRST_LOOK_US + second) * factor / 1e6, shared)
     yield StageCost("cluster", rows * constants.CLUSTER_US / 1e6, shared=False)
     yield StageCost("write the matches", rows * constants.WRITE_US / 1e6, shared=True)
+
+
+def _estimate_stages_in_pieces(workload: Workload, pairs: float) -> Iterable[StageCost]:
+    """Estimate the stages of a table in pieces: the same work, shared by the executors, and what pieces add to it."""
+    rows, prepare = workload.rows, _prepare_us(workload)
+    added = {
+        "read the table": rows * (constants.CUT_US + prepare),
+        "list candidates": rows * math.ceil(rows / constants.PIECE_ROWS) * constants.SEARCH_PIECE_US,
+        "compare pairs": pairs * constants.GATHERED_ROWS * prepare,
+    }
+    for stage in _estimate_stages(workload, pairs):
+        seconds = stage.cpu_seconds + added.get(stage.name, 0.0) * constants.SPARK_FACTOR / 1e6
+        yield StageCost(stage.name, seconds, shared=stage.name != "cluster")
+
+
+def _prepare_us(workload: Workload) -> float:
+    return sum(KINDS[column.kind].prepare_us * _stretch(column) for column in workload.columns)
 
 
 def _find_limits(rows: int, columns: Sequence[ColumnShape]) -> Iterable[str]:

@@ -11,21 +11,18 @@ from pathlib import Path
 
 from glue_ml.domain import cost_constants as constants
 from glue_ml.domain.capacity import WORKER_TYPES
-from glue_ml.domain.recommendation import Recommendation, largest_table, recommend_workers
-from glue_ml.domain.sizing import Cost, Workload, estimate_cost, parse_columns, work_per_record
-from glue_ml.errors import InputError
+from glue_ml.domain.recommendation import largest_table, recommend_for
+from glue_ml.domain.sizing import Cost, Workload, estimate_cost, parse_columns
 
 PAGE = Path(__file__).parents[2] / "deploy" / "sizing.md"
 ROWS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 PERSONS = "name:6 code:1:3 phone email date"
 PRODUCTS = "text:1 long_text:1:500 code:2 number:1"
 
-# Of a plan that this version does not have: bytes that it would shuffle.
-POSTING_BYTES = 16  #: A feature of a row: the row, the feature, its weight.
-PRODUCT_BYTES = 20  #: A part of a cosine: two rows and a number.
 EDGE_BYTES, ROUNDS = 16, 8  #: A pair of rows, sent once in each round of the components.
 EDGES_PER_ROW = 0.5  #: What the second look keeps; measured on the persons.
 ASK_BYTES = 36  #: A candidate pair with its context.
+CODE_BYTES = 24  #: A value, word or key that a piece asks about, and the answer: its code and two counts.
 
 Row = tuple[str, Callable[[Cost], str]]
 
@@ -56,8 +53,8 @@ MEMORY: tuple[Row, ...] = (
     ("sent to the driver: possible links", lambda cost: _gib(cost.rows * EDGES_PER_ROW * ASK_BYTES * 2)),
 )
 HOURS: tuple[Row, ...] = (
-    ("read the table (driver)", _stage("read the table")),
-    ("block (driver)", _stage("block")),
+    ("read the table", _stage("read the table")),
+    ("block", _stage("block")),
     ("list candidates", _stage("list candidates")),
     ("compare pairs", _stage("compare pairs")),
     ("score pairs", _stage("score pairs")),
@@ -65,34 +62,38 @@ HOURS: tuple[Row, ...] = (
     ("write the matches", _stage("write the matches")),
     ("all", lambda cost: _hours(cost.cpu_seconds(shared=True) + cost.cpu_seconds(shared=False))),
 )
-SHUFFLED: tuple[Row, ...] = (
-    ("features, sent to where they are joined", lambda cost: _gib(_features(cost) * POSTING_BYTES)),
-    ("parts of cosines, at most", lambda cost: _gib(_multiply_adds(cost) / 2 * PRODUCT_BYTES)),
-    ("lists that meet", lambda cost: _gib(cost.candidate_pairs * constants.SHUFFLE_BYTES_PER_PAIR)),
-    ("attributes of both rows of every pair", lambda cost: _gib(2 * cost.candidate_pairs * _row_bytes(cost))),
+PIECES: tuple[Row, ...] = (
+    ("pieces", lambda cost: f"{_pieces(cost):,}"),
+    ("shuffled: the table, by ranges of its key", lambda cost: _gib(cost.table_bytes)),
+    ("shuffled: what pieces ask of values, words and keys", lambda cost: _gib(_asked(cost) * CODE_BYTES)),
+    ("shuffled: lists that meet", lambda cost: _gib(cost.shuffle_bytes)),
+    ("files: rows with their counts, and the index", lambda cost: _gib(cost.file_bytes)),
+    ("read of them to list candidates", lambda cost: _gib(_pieces(cost) * cost.index_bytes)),
+    ("read of them to compare pairs", lambda cost: _gib(_gathered(cost) * cost.table_bytes / cost.rows)),
     (
-        "attributes of the tenth that a cheap look leaves",
-        lambda cost: _gib(0.2 * cost.candidate_pairs * _row_bytes(cost)),
+        "shuffled: links, in all rounds of the components",
+        lambda cost: _gib(cost.rows * EDGES_PER_ROW * EDGE_BYTES * ROUNDS),
     ),
-    ("links, in all rounds of the components", lambda cost: _gib(cost.rows * EDGES_PER_ROW * EDGE_BYTES * ROUNDS)),
+    ("driver's Python process, at its peak", lambda cost: _gib(cost.driver_bytes)),
 )
 
 
-def _features(cost: Cost) -> float:
+def _pieces(cost: Cost) -> int:
+    return -(-cost.rows // constants.PIECE_ROWS)
+
+
+def _asked(cost: Cost) -> float:
+    """Return how many distinct values, words and keys all pieces have: about as many as features of the index."""
     return cost.index_bytes / constants.FEATURE_BYTES
 
 
-def _multiply_adds(cost: Cost) -> float:
-    return constants.VIEWS * cost.rows * work_per_record(Workload(cost.rows, ()))
+def _gathered(cost: Cost) -> float:
+    return constants.GATHERED_ROWS * cost.candidate_pairs
 
 
-def _row_bytes(cost: Cost) -> float:
-    return cost.table_bytes / cost.rows
-
-
-def render(rows: Sequence[Row], columns: str = PERSONS) -> str:
+def render(rows: Sequence[Row], *, in_pieces: bool = False) -> str:
     """Return a table in Markdown: a line for each of `rows`, a column for each of ROWS."""
-    costs = [estimate_cost(Workload(count, parse_columns([columns]))) for count in ROWS]
+    costs = [estimate_cost(Workload(count, parse_columns([PERSONS])), in_pieces=in_pieces) for count in ROWS]
     head = ["", *(f"{count // 10**6:,} M" for count in ROWS)]
     body = [[name, *(tell(cost) for cost in costs)] for name, tell in rows]
     return _lay_out([head, ["---"] + ["---:"] * len(ROWS), *body])
@@ -101,26 +102,27 @@ def render(rows: Sequence[Row], columns: str = PERSONS) -> str:
 def render_workers() -> str:
     """Return a table in Markdown: how many rows each WorkerType holds."""
     sizes = [estimate_cost(Workload(10**6, parse_columns([columns]))) for columns in (PERSONS, PRODUCTS)]
-    lines = [[name, *(_round(largest_table(cost, name)) for cost in sizes)] for name in WORKER_TYPES]
-    return _lay_out([["WorkerType", "persons", "products"], ["---", "---:", "---:"], *lines])
+    pieces = estimate_cost(Workload(10**6, parse_columns([PERSONS])), in_pieces=True)
+    costs = (*sizes, pieces)
+    lines = [[name, *(_round(largest_table(cost, name)) for cost in costs)] for name in WORKER_TYPES]
+    head = ["WorkerType", "persons", "products", "persons in pieces"]
+    return _lay_out([head, ["---", "---:", "---:", "---:"], *lines])
 
 
 def render_recommendations() -> str:
     """Return a table in Markdown: what is recommended for persons, in an hour and in ten minutes."""
     lines = [["rows", "in an hour", "in ten minutes"], ["---:", "---", "---"]]
-    for count in (100_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000):
-        cost = estimate_cost(Workload(count, parse_columns([PERSONS])))
-        lines.append([f"{count:,}", *(_recommend(cost, seconds) for seconds in (3600.0, 600.0))])
+    for count in (100_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 100_000_000, 300_000_000):
+        workload = Workload(count, parse_columns([PERSONS]))
+        lines.append([f"{count:,}", *(_recommend(workload, seconds) for seconds in (3600.0, 600.0))])
     return _lay_out(lines)
 
 
-def _recommend(cost: Cost, seconds: float) -> str:
-    try:
-        chosen: Recommendation = recommend_workers(cost, seconds=seconds)
-    except InputError:
-        return "no worker holds it"
+def _recommend(workload: Workload, seconds: float) -> str:
+    cost, chosen = recommend_for(workload, seconds=seconds)
+    how = ", in pieces" if cost.in_pieces else ""
     late = "" if chosen.seconds <= seconds else ", too late"
-    return f"{chosen.worker_type} x {chosen.number_of_workers}: {chosen.seconds / 60:.0f} min{late}"
+    return f"{chosen.worker_type} x {chosen.number_of_workers}: {chosen.seconds / 60:.0f} min{how}{late}"
 
 
 def _round(number: int) -> str:
@@ -134,7 +136,8 @@ def _lay_out(lines: Sequence[Sequence[str]]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "memory": lambda: render(MEMORY),
     "hours": lambda: render(HOURS),
-    "shuffled": lambda: render(SHUFFLED),
+    "pieces": lambda: render(PIECES, in_pieces=True),
+    "piece hours": lambda: render(HOURS, in_pieces=True),
     "workers": render_workers,
     "recommendations": render_recommendations,
 }

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from glue_ml.domain import cost_constants, sizing
 from glue_ml.domain.capacity import WORKER_TYPES, size_for
 from glue_ml.domain.cost_constants import KINDS
-from glue_ml.domain.recommendation import executor_need_mb, largest_table, predict_seconds, recommend_workers
+from glue_ml.domain.recommendation import (
+    executor_need_mb,
+    largest_table,
+    predict_seconds,
+    recommend_for,
+    recommend_workers,
+)
 from glue_ml.domain.sizing import (
     ColumnShape,
     Workload,
@@ -22,7 +28,7 @@ from glue_ml.domain.sizing import (
 )
 from glue_ml.domain.transform import Capacity
 from glue_ml.errors import InputError
-from glue_ml.matching import blocking, pipeline
+from glue_ml.matching import blocking, pipeline, plan_choice
 from glue_ml.matching.profile import ColumnKind
 from glue_ml.matching.records import prepare_records
 from glue_ml.synthetic import make_people, split_truth
@@ -58,6 +64,7 @@ def test_the_budget_is_that_of_blocking(dial: float | None, rows: int) -> None:
 
 def test_the_bounds_are_those_of_the_engine() -> None:
     assert sizing.DRIVER_ROWS == pipeline.DRIVER_ROWS
+    assert plan_choice.PIECE_ROWS == cost_constants.PIECE_ROWS
     assert cost_constants.SMALL_TABLE_WORK == blocking.SMALL_TABLE_WORK
 
 
@@ -202,3 +209,26 @@ def test_the_page_tells_what_the_model_says() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert all(f"<!-- {name} -->" in page for name in TABLES)
     assert page == fill_in(page), "write its tables anew: python -m tests.benchmarks.sizing_page"
+
+
+def test_what_no_worker_holds_as_a_whole_is_matched_in_pieces() -> None:
+    small, large = (Workload(rows, PEOPLE) for rows in (1_000_000, 100_000_000))
+    cost, _ = recommend_for(small)
+    assert not cost.in_pieces
+    with pytest.raises(InputError, match="no worker type holds"):
+        recommend_workers(estimate_cost(large))
+    cost, chosen = recommend_for(large)
+    assert cost.in_pieces
+    assert "matched in pieces of 500,000" in chosen.reasons[0]
+    assert chosen.seconds <= 3600
+    with pytest.raises(InputError, match=r"no worker type holds 9,000,000,000 rows of this form, even in pieces"):
+        recommend_for(Workload(9_000_000_000, PEOPLE))
+
+
+def test_in_pieces_an_executor_needs_the_same_whatever_the_rows() -> None:
+    few, many = (estimate_cost(Workload(rows, PEOPLE), in_pieces=True) for rows in (2_000_000, 200_000_000))
+    assert many.workers_bytes(4) == pytest.approx(few.workers_bytes(4), rel=0.1)
+    assert many.driver_bytes < 50 * few.driver_bytes
+    alone = [stage.name for stage in many.stages if not stage.shared]
+    assert alone == ["cluster"]
+    assert largest_table(many, "G.1X") > 10 * largest_table(estimate_cost(Workload(10**6, PEOPLE)), "G.1X")
