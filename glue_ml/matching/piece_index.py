@@ -122,9 +122,7 @@ class PieceView:
     @staticmethod
     def save(files: PieceFiles, name: str, view: SparseView, sources: Sequence[int] | None) -> int:
         """Save a view without the features that no row has; return its bytes."""
-        used = distinct(view.matrix.indices)
-        columns = np.searchsorted(used, view.matrix.indices).astype(np.int32)
-        matrix = Incidence((view.matrix.data, columns, view.matrix.indptr), shape=(view.rows, len(used)))
+        matrix, used = narrow(view.matrix)
         arrays = _name_parts("", matrix) | {"codes": view.codes[used]}
         if sources is None or view.source is None:
             arrays |= _name_parts("invertedNone-", matrix.T.tocsr())
@@ -152,15 +150,12 @@ class Query:
     @classmethod
     def of(cls, view: PieceView, rows: Rows) -> Self:
         """Take rows of a view; only features that they have are looked up elsewhere."""
-        matrix = view.matrix[rows]
-        used = distinct(matrix.indices)
-        columns = np.searchsorted(used, matrix.indices).astype(np.int32)
-        narrow = Incidence((matrix.data, columns, matrix.indptr), shape=(len(rows), len(used)))
-        return cls(narrow, view.codes[used], None if view.source is None else view.source[rows])
+        matrix, used = narrow(view.matrix[rows])
+        return cls(matrix, view.codes[used], None if view.source is None else view.source[rows])
 
     def search(self, view: PieceView, itself: Rows, top_k: int) -> tuple[Rows, Rows, Cosines]:
         """Return what `find_nearest` finds for these rows in another piece."""
-        there = self._number_as(view)
+        there = self._number_as(view, self.matrix)
         if self.source is None:
             return find_nearest(there, view.searched[None], itself, top_k)
         found = []
@@ -173,15 +168,24 @@ class Query:
 
     def cosine(self, view: PieceView, place: Rows, other: Rows) -> Cosines:
         """Return the cosine of each pair of a row here and one there."""
-        return multiply_rows(self._number_as(view)[place], view.matrix[other])
+        return multiply_rows(self._number_as(view, self.matrix[place]), view.matrix[other])
 
-    def _number_as(self, view: PieceView) -> Incidence:
-        """Return the rows with their features numbered as in `view`, without those that it lacks."""
+    def _number_as(self, view: PieceView, rows: Incidence) -> Incidence:
+        """Return some rows with their features numbered as in `view`, without those that it lacks."""
         column, known = look_up(self.codes, view.codes)
-        kept = known[self.matrix.indices]
-        ends = np.concatenate([[0], np.cumsum(kept)])[self.matrix.indptr].astype(np.int32)
-        columns = column.astype(np.int32)[self.matrix.indices[kept]]
-        return Incidence((self.matrix.data[kept], columns, ends), shape=(self.matrix.shape[0], len(view.codes)))
+        kept = known[rows.indices]
+        ends = np.concatenate([[0], np.cumsum(kept)])[rows.indptr].astype(np.int32)
+        columns = column.astype(np.int32)[rows.indices[kept]]
+        return Incidence((rows.data[kept], columns, ends), shape=(rows.shape[0], len(view.codes)))
+
+
+def narrow(matrix: Incidence) -> tuple[Incidence, Rows]:
+    """Return a matrix without its empty columns, and which columns are left."""
+    filled = np.zeros(matrix.shape[1], dtype=bool)
+    filled[matrix.indices] = True
+    used = np.flatnonzero(filled)
+    columns = (np.cumsum(filled, dtype=np.int32) - 1)[matrix.indices]
+    return Incidence((matrix.data, columns, matrix.indptr), shape=(matrix.shape[0], len(used))), used
 
 
 @dataclass(frozen=True)
