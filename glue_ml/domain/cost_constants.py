@@ -73,7 +73,7 @@ SECOND_LOOK_US = 8.5
 CLUSTER_US = 1.0  #: A row, on the driver.
 
 # -- In pieces, see `matching.pieces` ----------------------------------------------------------------------------------
-PIECE_ROWS = 500_000  #: As in `matching.plan_choice`.
+PIECE_ROWS, PIECE_CHARS = 500_000, 60_000_000  #: As in `matching.plan_choice`.
 PIECE_FACTOR = 2.2  #: Memory of a task that works on a piece over what its records and index take; peak at 1 M rows.
 PIECE_DRIVER_ROW_BYTES = 120.0  #: A row on the driver: its match id and confidence, and the links to cluster.
 CUT_US = 22.0  #: A row besides being read and prepared: sorted, counted and written.

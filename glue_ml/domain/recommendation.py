@@ -75,7 +75,7 @@ def largest_table(cost: Cost, worker_type: str) -> int:
     spare = resources.executor_overhead_mb - _jvm_outside(resources)
     row_driver = (cost.driver_bytes / MB - constants.PROCESS_MB) / cost.rows
     driver = (spare - constants.PROCESS_MB) / row_driver
-    if cost.in_pieces:
+    if cost.pieces:
         # whatever the rows, an executor has the same pieces at hand
         return int(driver) if executor_need_mb(cost, resources)[0] <= resources.executor_overhead_mb else 0
     executor = (spare - constants.PROCESS_MB * resources.executor_cores) / (cost.file_bytes / MB / cost.rows)
@@ -114,10 +114,10 @@ def _give_reasons(cost: Cost, chosen: Recommendation, seconds: float) -> Iterato
     file, cores = f"{cost.file_bytes / 2**30:,.1f} GiB", resources.executor_cores
     if cost.on_driver:
         yield f"{cost.rows:,} rows are compared on the driver sooner than executors would start: one worker suffices"
-    elif cost.in_pieces:
+    elif cost.pieces:
         yield (
-            f"no worker type holds records and index of all rows, so they are matched in pieces of "
-            f"{constants.PIECE_ROWS:,}: with {cores} Python workers an executor takes {executor} {beside}, and up to "
+            f"no worker type holds records and index of all rows, so they are matched in {cost.pieces:,} "
+            f"pieces: with {cores} Python workers an executor takes {executor} {beside}, and up to "
             f"{file} of its disk"
         )
     else:
@@ -125,7 +125,7 @@ def _give_reasons(cost: Cost, chosen: Recommendation, seconds: float) -> Iterato
             f"an executor maps a file of the records and the index, {file}, which its {cores} Python workers share: "
             f"it takes {executor} {beside}"
         )
-    held = "match ids and the links to cluster" if cost.in_pieces else "the table, the records and the index"
+    held = "match ids and the links to cluster" if cost.pieces else "the table, the records and the index"
     yield f"the driver holds {held}, at its peak {driver} {beside}"
     hours, alone = cost.cpu_seconds(shared=True) / 3600, cost.cpu_seconds(shared=False)
     if not cost.on_driver:
@@ -141,7 +141,7 @@ def _explain_misfit(cost: Cost) -> str:
     holds = {name: largest_table(cost, name) for name in WORKER_TYPES}
     best = max(holds, key=lambda name: holds[name])
     how, needed = "", f"{cost.file_bytes / 2**30:,.0f} GiB"
-    if cost.in_pieces:
+    if cost.pieces:
         how, needed = ", even in pieces", "what two pieces take for each core"
     return (
         f"no worker type holds {cost.rows:,} rows of this form{how}: the driver needs "

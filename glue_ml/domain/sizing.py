@@ -67,7 +67,7 @@ class Cost:
     shuffle_bytes: float
     stages: tuple[StageCost, ...]
     limits: tuple[str, ...]
-    in_pieces: bool = False
+    pieces: int = 0  #: 0: records and index are shipped as a whole.
 
     @property
     def on_driver(self) -> bool:
@@ -77,7 +77,7 @@ class Cost:
     @property
     def driver_bytes(self) -> float:
         """Memory of the driver's Python process, at its peak."""
-        if self.in_pieces:
+        if self.pieces:
             return constants.PROCESS_MB * MB + self.rows * constants.PIECE_DRIVER_ROW_BYTES
         return constants.PROCESS_MB * MB + self.table_bytes + self.records_bytes + self.build_bytes
 
@@ -88,9 +88,8 @@ class Cost:
 
     def workers_bytes(self, cores: int) -> float:
         """Memory of the Python workers of an executor of so many cores, with the file between them."""
-        if self.in_pieces:
-            piece = min(self.rows, constants.PIECE_ROWS) / self.rows * self.file_bytes
-            return cores * (constants.PROCESS_MB * MB + constants.PIECE_FACTOR * piece)
+        if self.pieces:
+            return cores * (constants.PROCESS_MB * MB + constants.PIECE_FACTOR * self.file_bytes / self.pieces)
         return constants.PROCESS_MB * MB * cores + self.file_bytes
 
     def cpu_seconds(self, *, shared: bool) -> float:
@@ -136,6 +135,12 @@ def work_per_record(workload: Workload) -> float:
     return max(round(60 * math.pow(100, accuracy)), constants.SMALL_TABLE_WORK / max(workload.rows, 1))
 
 
+def count_pieces(workload: Workload) -> int:
+    """Return into how many pieces the table is cut, as `matching.plan_choice` has them, if it is."""
+    chars = workload.rows * sum(column.chars for column in workload.columns)
+    return math.ceil(max(workload.rows / constants.PIECE_ROWS, chars / constants.PIECE_CHARS))
+
+
 def estimate_cost(workload: Workload, *, in_pieces: bool = False) -> Cost:
     """Estimate what a run over `workload` costs, with a model at hand. Raises InputError for less than two rows."""
     if workload.rows < 2:
@@ -152,7 +157,7 @@ def estimate_cost(workload: Workload, *, in_pieces: bool = False) -> Cost:
         shuffle_bytes=0.0 if rows <= DRIVER_ROWS else pairs * constants.SHUFFLE_BYTES_PER_PAIR,
         stages=tuple((_estimate_stages_in_pieces if in_pieces else _estimate_stages)(workload, pairs)),
         limits=() if in_pieces else tuple(_find_limits(rows, columns)),
-        in_pieces=in_pieces,
+        pieces=count_pieces(workload) if in_pieces else 0,
     )
 
 
@@ -203,7 +208,7 @@ def _estimate_stages_in_pieces(workload: Workload, pairs: float) -> Iterable[Sta
     rows, prepare = workload.rows, _prepare_us(workload)
     added = {
         "read the table": rows * (constants.CUT_US + prepare),
-        "list candidates": rows * math.ceil(rows / constants.PIECE_ROWS) * constants.SEARCH_PIECE_US,
+        "list candidates": rows * count_pieces(workload) * constants.SEARCH_PIECE_US,
         "compare pairs": pairs * constants.GATHERED_ROWS * prepare,
     }
     for stage in _estimate_stages(workload, pairs):

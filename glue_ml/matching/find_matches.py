@@ -355,7 +355,8 @@ class FindMatchesModel:
             obstacle = f"columns are searched by meaning ({', '.join(sorted(semantics.searched))})"
         elif explained:
             obstacle = "links are to be explained"
-        cut = choose_cut(df, self.blocking_plan, folder=self.work_folder, obstacle=obstacle)
+        columns = [each.name for each in self.profiles_]
+        cut = choose_cut(df, columns, self.blocking_plan, folder=self.work_folder, obstacle=obstacle)
         return self._open(df, stages) if cut is None else self._open_pieces(df, stages, cut)
 
     def _open_pieces(self, df: DataFrame, stages: Stages, cut: Cut) -> Candidates:

@@ -8,26 +8,30 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from glue_ml import storage
 from glue_ml.domain.job import BLOCKING_PLANS
 from glue_ml.errors import InputError
 from glue_ml.matching.pipeline import parallelism
 from glue_ml.matching.shipping import find_shared_folder
+from glue_ml.matching.table import quote
+from glue_ml.matching.tokens import MAX_CHARACTERS
 
-PIECE_ROWS = 500_000  #: Of a piece; a task that builds one or searches two takes about a gigabyte.
+PIECE_ROWS = 500_000  #: Of a piece of short rows; a task that builds a piece or searches two takes a gigabyte or so.
+PIECE_CHARS = 60_000_000  #: Of a piece of longer rows: as many characters as so many persons have.
 LEAST_PIECE_ROWS = 50  #: Fewer are not worth a piece of their own.
-ROW_BYTES = 2_000  #: What a row takes in memory while records and index are built in one process, at the peak.
+CHAR_BYTES = 19  #: What a character takes in memory while records and index are built in one process, at the peak.
 MEMORY_SHARE = 0.6  #: Of a machine or an executor; the rest is the JVM's and the system's.
-LEAST_FILE_BYTES = 20  #: Of a row in a compressed file: a smaller table is not counted first.
+FILE_CHARS = 5  #: Characters that a byte of a compressed file may hold: smaller tables are not measured first.
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MEMORY = re.compile(r"(\d+)([kmgt]?)b?")
@@ -56,6 +60,40 @@ def parse_plan(name: str) -> BlockingPlan:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """How large a table is: its rows, and the characters of the cells that are compared, as far as they are read."""
+
+    rows: int
+    chars: int
+
+    @classmethod
+    def measure(cls, df: DataFrame, columns: Sequence[str]) -> Self:
+        """Read the whole table once. Cost: one Spark job."""
+        texts = [F.col(quote(name)).cast("string") for name in columns if name in df.columns]
+        lengths = [F.least(F.coalesce(F.length(text), F.lit(0)), F.lit(MAX_CHARACTERS)) for text in texts]
+        chars = sum(lengths, start=F.lit(0).cast("long"))
+        found = df.agg(F.count(F.lit(1)).alias("rows"), F.sum(chars).alias("chars")).head()
+        assert found is not None
+        return cls(found["rows"], found["chars"] or 0)
+
+    @property
+    def bytes(self) -> int:
+        """What building records and index in one process takes."""
+        return self.chars * CHAR_BYTES
+
+    def count_pieces(self, cores: int) -> int:
+        """Return into how many pieces to cut the table: all cores have one, as long as pieces are not too small.
+
+        >>> [Extent(rows, 100 * rows).count_pieces(4) for rows in (10_000_000, 1_000, 60)]
+        [20, 4, 1]
+        >>> Extent(1_000_000, 600_000_000).count_pieces(4)
+        10
+        """
+        least = min(cores, self.rows // LEAST_PIECE_ROWS)
+        return max(1, -(-self.rows // PIECE_ROWS), -(-self.chars // PIECE_CHARS), least)
+
+
+@dataclass(frozen=True)
 class Cut:
     """How a table is to be cut into pieces, why, and the folder (a URI) where they go."""
 
@@ -65,12 +103,14 @@ class Cut:
     folder: str
 
 
-def choose_cut(df: DataFrame, wanted: BlockingPlan, *, folder: str | None, obstacle: str | None) -> Cut | None:
+def choose_cut(
+    df: DataFrame, columns: Sequence[str], wanted: BlockingPlan, *, folder: str | None, obstacle: str | None
+) -> Cut | None:
     """Decide whether a table is matched in pieces; None: records and index are shipped.
 
-    `folder`: a place that driver and executors reach; not needed where they share their disk. `obstacle`: a sentence
-    on what the run asks for that pieces do not do. Cost: none for what is small by its files, else the table is
-    counted. Raises InputError where pieces are wanted and cannot be had.
+    `columns` are those that are compared. `folder`: a place that driver and executors reach; not needed where they
+    share their disk. `obstacle`: a sentence on what the run asks for that pieces do not do. Cost: none for what is
+    small by its files, else the table is read once. Raises InputError where pieces are wanted and cannot be had.
     """
     spark = df.sparkSession
     place = find_shared_folder(spark) or folder
@@ -79,27 +119,20 @@ def choose_cut(df: DataFrame, wanted: BlockingPlan, *, folder: str | None, obsta
         return None
     if obstacle is not None or place is None:
         raise InputError(f"blocking_plan is pieces, but {obstacle}; use auto or shipped")
-    most = int(find_memory(spark) * MEMORY_SHARE / ROW_BYTES)
-    if wanted is BlockingPlan.AUTO and _estimate_file_bytes(df) < most * LEAST_FILE_BYTES:
+    room = int(find_memory(spark) * MEMORY_SHARE)
+    if wanted is BlockingPlan.AUTO and _estimate_file_bytes(df) * FILE_CHARS * CHAR_BYTES < room:
         return None
-    rows = df.count()
-    if wanted is BlockingPlan.AUTO and rows <= most:
+    extent = Extent.measure(df, columns)
+    if wanted is BlockingPlan.AUTO and extent.bytes <= room:
         return None
     reason = (
         "asked for"
         if wanted is BlockingPlan.PIECES
-        else f"records and index of {rows:,} rows take more memory than there is for them, which is {most:,} rows'"
+        else f"to build records and index of {extent.rows:,} rows would take {extent.bytes / 2**30:,.1f} GiB, and "
+        f"there are {room / 2**30:,.1f}"
     )
-    return Cut(rows, count_pieces(rows, parallelism(spark)), reason, storage.join(place, f"pieces-{uuid.uuid4().hex}"))
-
-
-def count_pieces(rows: int, cores: int) -> int:
-    """Return into how many pieces to cut a table: all cores have one, as long as pieces are not too small.
-
-    >>> count_pieces(10_000_000, 4), count_pieces(1_000, 4), count_pieces(60, 4)
-    (20, 4, 1)
-    """
-    return max(1, -(-rows // PIECE_ROWS), min(cores, rows // LEAST_PIECE_ROWS))
+    pieces = extent.count_pieces(parallelism(spark))
+    return Cut(extent.rows, pieces, reason, storage.join(place, f"pieces-{uuid.uuid4().hex}"))
 
 
 def find_memory(spark: SparkSession) -> int:

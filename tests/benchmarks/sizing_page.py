@@ -63,12 +63,12 @@ HOURS: tuple[Row, ...] = (
     ("all", lambda cost: _hours(cost.cpu_seconds(shared=True) + cost.cpu_seconds(shared=False))),
 )
 PIECES: tuple[Row, ...] = (
-    ("pieces", lambda cost: f"{_pieces(cost):,}"),
+    ("pieces", lambda cost: f"{cost.pieces:,}"),
     ("shuffled: the table, by ranges of its key", lambda cost: _gib(cost.table_bytes)),
     ("shuffled: what pieces ask of values, words and keys", lambda cost: _gib(_asked(cost) * CODE_BYTES)),
     ("shuffled: lists that meet", lambda cost: _gib(cost.shuffle_bytes)),
     ("files: rows with their counts, and the index", lambda cost: _gib(cost.file_bytes)),
-    ("read of them to list candidates", lambda cost: _gib(_pieces(cost) * cost.index_bytes)),
+    ("read of them to list candidates", lambda cost: _gib(cost.pieces * cost.index_bytes)),
     ("read of them to compare pairs", lambda cost: _gib(_gathered(cost) * cost.table_bytes / cost.rows)),
     (
         "shuffled: links, in all rounds of the components",
@@ -76,10 +76,6 @@ PIECES: tuple[Row, ...] = (
     ),
     ("driver's Python process, at its peak", lambda cost: _gib(cost.driver_bytes)),
 )
-
-
-def _pieces(cost: Cost) -> int:
-    return -(-cost.rows // constants.PIECE_ROWS)
 
 
 def _asked(cost: Cost) -> float:
@@ -120,7 +116,7 @@ def render_recommendations() -> str:
 
 def _recommend(workload: Workload, seconds: float) -> str:
     cost, chosen = recommend_for(workload, seconds=seconds)
-    how = ", in pieces" if cost.in_pieces else ""
+    how = ", in pieces" if cost.pieces else ""
     late = "" if chosen.seconds <= seconds else ", too late"
     return f"{chosen.worker_type} x {chosen.number_of_workers}: {chosen.seconds / 60:.0f} min{how}{late}"
 

@@ -65,6 +65,7 @@ def test_the_budget_is_that_of_blocking(dial: float | None, rows: int) -> None:
 def test_the_bounds_are_those_of_the_engine() -> None:
     assert sizing.DRIVER_ROWS == pipeline.DRIVER_ROWS
     assert plan_choice.PIECE_ROWS == cost_constants.PIECE_ROWS
+    assert plan_choice.PIECE_CHARS == cost_constants.PIECE_CHARS
     assert cost_constants.SMALL_TABLE_WORK == blocking.SMALL_TABLE_WORK
 
 
@@ -214,12 +215,12 @@ def test_the_page_tells_what_the_model_says() -> None:
 def test_what_no_worker_holds_as_a_whole_is_matched_in_pieces() -> None:
     small, large = (Workload(rows, PEOPLE) for rows in (1_000_000, 100_000_000))
     cost, _ = recommend_for(small)
-    assert not cost.in_pieces
+    assert not cost.pieces
     with pytest.raises(InputError, match="no worker type holds"):
         recommend_workers(estimate_cost(large))
     cost, chosen = recommend_for(large)
-    assert cost.in_pieces
-    assert "matched in pieces of 500,000" in chosen.reasons[0]
+    assert cost.pieces
+    assert "pieces: with" in chosen.reasons[0]
     assert chosen.seconds <= 3600
     with pytest.raises(InputError, match=r"no worker type holds 9,000,000,000 rows of this form, even in pieces"):
         recommend_for(Workload(9_000_000_000, PEOPLE))
