@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
 from glue_ml.matching.candidate_lists import CandidateLists
@@ -18,17 +20,22 @@ from glue_ml.matching.pipeline import (
     Plan,
     Question,
     Step,
-    ask,
+    ask_task,
     bundle_lists,
     count_tasks,
+    cut_table,
+    deal_pairs,
     parallelism,
     read_bundle,
-    read_tables,
-    spread_pairs,
 )
 from glue_ml.matching.records import Table
+from glue_ml.matching.shipping import settle_worker
+from glue_ml.matching.table import collect_arrow
 
 Rows = npt.NDArray[np.int64]
+
+#: What a task of mapInArrow does.
+Task = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
 
 TASKS_PER_CORE = 2  #: Of listing: a task maps each piece once, so few of many rows are less work.
 
@@ -57,21 +64,47 @@ class PieceCandidates:
 
     def ask(self, question: Question) -> pa.Table:
         """Return the merged answer over all candidate pairs. Cost: two Spark jobs, one of them short."""
-        index, cores = self.index, parallelism(self.spark)
-        parts = deal_rows(self.index.starts, TASKS_PER_CORE * cores)
+        index, cores, rows = self.index, parallelism(self.spark), len(self.table)
+        parts = deal_rows(index.starts, TASKS_PER_CORE * cores)
 
         def list_part(numbers: Rows) -> CandidateLists:
             (number,) = numbers.tolist()
             return index.list_candidates(np.arange(*parts[number]))
 
         numbers = self.spark.range(0, len(parts), 1, len(parts))
-        rows = len(self.table)
         bundles = bundle_lists(self.spark, numbers, list_part, rows=rows, bundles=count_tasks(rows, cores))
-        return ask(question, bundles, self._open_table, read_bundle)
+        return self._collect(question, bundles, ask_task(self._open_table, question, read_bundle))
 
     def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
-        """Return the merged answer over `pairs`, a table as `PairBatch.of` reads it. Cost: one Spark job."""
-        return ask(question, spread_pairs(self.spark, pairs), self._open_table, read_tables)
+        """Return the merged answer over `pairs`, a table as `cut_table` reads it. Cost: one Spark job."""
+        files, table, name = self.table.files, self.table, f"asked-{uuid.uuid4().hex}"
+        parts = deal_pairs(pairs, parallelism(self.spark))
+        for place, part in enumerate(parts):
+            files.save_table(f"{name}.{place}", part)
+
+        def answer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            settle_worker()
+            for place in (number for batch in batches for number in batch.column(0).to_pylist()):
+                asked = files.load_table(f"{name}.{place}")
+                answers = [question.answer(batch) for batch in cut_table(table, asked)]
+                yield from question.merge(pa.concat_tables(answers)).to_batches()
+
+        return self._collect(question, self.spark.range(0, len(parts), 1, len(parts)), answer)
+
+    def _collect(self, question: Question, asked: DataFrame, answer: Task) -> pa.Table:
+        """Return the merged answers of tasks. They come in files that the driver maps, as they grow with the table."""
+        files, name = self.table.files, f"answer-{uuid.uuid4().hex}"
+
+        def save(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            context, answers = TaskContext.get(), list(answer(batches))
+            if answers and context is not None:
+                files.save_table(f"{name}.{context.partitionId()}", pa.Table.from_batches(answers))
+                yield pa.RecordBatch.from_pydict({"part": pa.array([context.partitionId()], pa.int64())})
+
+        parts = sorted(collect_arrow(asked.mapInArrow(save, "part long")).column(0).to_pylist())
+        if not parts:
+            return collect_arrow(self.spark.createDataFrame([], question.schema))
+        return question.merge(pa.concat_tables([files.load_table(f"{name}.{part}") for part in parts]))
 
     def release(self) -> None:
         """Remove the index; nothing is asked any more. The table stays."""

@@ -252,7 +252,7 @@ def ask(question: Question, packed: DataFrame, open_table: Callable[[], Table], 
 
     `open_table` is called where the pairs are compared. Cost: one Spark job.
     """
-    return question.merge(collect_arrow(packed.mapInArrow(_ask_task(open_table, question, read), question.schema)))
+    return question.merge(collect_arrow(packed.mapInArrow(ask_task(open_table, question, read), question.schema)))
 
 
 PACKED = "part long, packed binary"
@@ -326,9 +326,14 @@ def _list_task(
 
 def spread_pairs(spark: SparkSession, pairs: pa.Table) -> DataFrame:
     """Return a table of pairs in pieces, each a row of its own partition: part (long), packed (binary)."""
-    size = max(1, min(PAIRS_PER_TASK, -(-len(pairs) // parallelism(spark))))
-    pieces = [(place, _pack_table(pairs.slice(place, size))) for place in range(0, max(len(pairs), 1), size)]
+    pieces = [(place, _pack_table(part)) for place, part in enumerate(deal_pairs(pairs, parallelism(spark)))]
     return spark.createDataFrame(pieces, PACKED).repartition(len(pieces), "part")
+
+
+def deal_pairs(pairs: pa.Table, cores: int) -> list[pa.Table]:
+    """Return a table of pairs in pieces, at least one, for all cores to look at."""
+    size = max(1, min(PAIRS_PER_TASK, -(-len(pairs) // cores)))
+    return [pairs.slice(start, size) for start in range(0, max(len(pairs), 1), size)]
 
 
 def _pack_table(pairs: pa.Table) -> bytes:
@@ -363,9 +368,11 @@ def gather_pairs(table: Table, lo: Rows, hi: Rows, context: Feature, rivals: Fea
     return PairBatch(table.gather(lo, hi), lo, hi, context, rivals)
 
 
-def _ask_task(
+def ask_task(
     open_table: Callable[[], Table], question: Question, read: Reader
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+    """Return what a task does to answer the question about the pairs that were packed for it."""
+
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         settle_worker()
         packed = (piece.as_py() for batch in batches for piece in batch.column("packed"))

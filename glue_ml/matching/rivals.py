@@ -26,18 +26,18 @@ def find_rivals(lo: Rows, hi: Rows, score: Scores) -> tuple[Scores, Scores]:
 
     The pairs are distinct; their order does not matter.
     """
-    if len(lo) == 0:
-        return np.zeros(0), np.zeros(0)
-    ends, place = np.concatenate([lo, hi]), np.tile(np.arange(len(lo)), 2)
-    order = np.lexsort((-score[place], ends))
-    rows, starts, sizes = np.unique(ends[order], return_index=True, return_counts=True)
-    best = place[order[starts]]
-    second = score[place[order[np.minimum(starts + 1, len(order) - 1)]]]
-    runner_up = np.where(sizes > 1, second, 0.0)
-    at_lo, at_hi = (
-        np.where(best[at] == np.arange(len(lo)), runner_up[at], score[best[at]])
-        for at in (np.searchsorted(rows, side) for side in (lo, hi))
-    )
+    rows = int(max(lo.max(initial=-1), hi.max(initial=-1))) + 1
+    # by row, not by sorting the pairs of all rows: there may be many more of them
+    best, runner_up, equals = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.int64)
+    for side in (lo, hi):
+        np.maximum.at(best, side, score)
+    for side in (lo, hi):
+        is_best = score == best[side]
+        equals += np.bincount(side[is_best], minlength=rows)
+        np.maximum.at(runner_up, side[~is_best], score[~is_best])
+    # of several best pairs each has another one for its rival
+    rival = np.where(equals > 1, best, runner_up)
+    at_lo, at_hi = (np.where(score < best[side], best[side], rival[side]) for side in (lo, hi))
     return at_lo, at_hi
 
 

@@ -105,12 +105,12 @@ def look_first(
     schema = "lo long, hi long, first_score double, context array<float>"
     pairs, count = _split_count(candidates.ask(Question(score, _keep, schema)))
     lo, hi, found = (pairs.column(name).to_numpy() for name in ("lo", "hi", "first_score"))
-    rivals = measure_rivals(found, *find_rivals(lo, hi, found))
     again = pc.greater(pc.list_value_length(pairs.column("context")), 0).to_numpy()
+    rivals = measure_rivals(found[again], *(scores[again] for scores in find_rivals(lo, hi, found)))
     chosen = pairs.filter(pa.array(again)).drop_columns(["context"])
     for name, column in zip(CONTEXT, _unpack_rows(pairs.column("context")).T, strict=True):
         chosen = chosen.append_column(name, pa.array(column))
-    for name, column in zip(RIVALS, rivals[again].T, strict=True):
+    for name, column in zip(RIVALS, rivals.T, strict=True):
         chosen = chosen.append_column(name, pa.array(column))
     return chosen, count
 
@@ -160,9 +160,10 @@ def _count_pairs(columns: Mapping[str, npt.NDArray[Any]], kept: npt.NDArray[np.b
 
 def _split_count(scored: pa.Table) -> tuple[pa.Table, int]:
     """Return the pairs in row order, and how many there were before some were left out."""
-    is_pair = pc.greater_equal(scored.column("lo"), 0)
-    count = pc.sum(scored.filter(pc.invert(is_pair)).column("hi")).as_py()
-    return scored.filter(is_pair).sort_by([("lo", "ascending"), ("hi", "ascending")]), count or 0
+    # those that count come first then: one copy of what may be gigabytes
+    ordered = scored.sort_by([("lo", "ascending"), ("hi", "ascending")])
+    counts = int(pc.sum(pc.less(ordered.column("lo"), 0)).as_py() or 0)
+    return ordered.slice(counts), pc.sum(ordered.column("hi").slice(0, counts)).as_py() or 0
 
 
 def _keep(parts: pa.Table) -> pa.Table:
