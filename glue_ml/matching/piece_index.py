@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -67,21 +68,28 @@ class PieceIndex:
     def list_candidates(self, rows: Rows) -> CandidateLists:
         """Return the candidates of `rows`, which are of one piece: what `blocking.list_candidates` returns for them."""
         mine = int(np.searchsorted(self.starts, rows[0], side="right")) - 1
-        queries = [Query.of(self._load(mine, view), rows - self.starts[mine]) for view in self.views]
-        nearest = [Nearest.empty(len(rows), self.budget.top_k) for _ in queries]
-        for piece in range(len(self.names)):
-            itself = rows - self.starts[mine] if piece == mine else np.full(len(rows), -1)
-            for view, query, found in zip(self.views, queries, nearest, strict=True):
+        queries = {view: Query.of(self._load(mine, view), rows - self.starts[mine]) for view in self.views}
+        place, other, views = unite_found(np.int64(self.rows), self._search(queries, rows))
+        return rank_united(rows[place], other, views, self._measure(queries, place, other))
+
+    def _search(self, queries: dict[str, Query], rows: Rows) -> list[Rows]:
+        """Return what each view finds for `rows`: numbers place among them * rows of the table + other."""
+        nearest = {view: Nearest.empty(len(rows), self.budget.top_k) for view in queries}
+        for piece, (first, last) in enumerate(pairwise(self.starts)):
+            itself = np.where((rows >= first) & (rows < last), rows - first, -1)
+            for view, query in queries.items():
                 place, other, cosine = query.search(self._load(piece, view), itself, self.budget.top_k)
-                found.add(place, other + self.starts[piece], cosine)
-        height = np.int64(self.rows)
-        place, other, views = unite_found(height, [found.list_entries(height) for found in nearest])
+                nearest[view].add(place, other + first, cosine)
+        return [found.list_entries(np.int64(self.rows)) for found in nearest.values()]
+
+    def _measure(self, queries: dict[str, Query], place: Rows, other: Rows) -> Cosines:
+        """Return the cosines (views x pairs) of pairs of a row of the queries and one of the table."""
         cosines = np.zeros((len(queries), len(place)), dtype=np.float32)
-        for piece, first in enumerate(self.starts[:-1]):
-            there = np.flatnonzero((other >= first) & (other < self.starts[piece + 1]))
-            for bit, (view, query) in enumerate(zip(self.views, queries, strict=True)):
+        for piece, (first, last) in enumerate(pairwise(self.starts)):
+            there = np.flatnonzero((other >= first) & (other < last))
+            for bit, (view, query) in enumerate(queries.items()):
                 cosines[bit, there] = query.cosine(self._load(piece, view), place[there], other[there] - first)
-        return rank_united(rows[place], other, views, cosines)
+        return cosines
 
     def _load(self, piece: int, view: str) -> PieceView:
         return PieceView.load(self.files, f"{self.names[piece]}.{view}", self.sources)

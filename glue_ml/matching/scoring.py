@@ -106,7 +106,7 @@ def look_first(
     pairs, count = _split_count(candidates.ask(Question(score, _keep, schema)))
     lo, hi, found = (pairs.column(name).to_numpy() for name in ("lo", "hi", "first_score"))
     again = pc.greater(pc.list_value_length(pairs.column("context")), 0).to_numpy()
-    rivals = measure_rivals(found[again], *(scores[again] for scores in find_rivals(lo, hi, found)))
+    rivals = measure_rivals(found[again], *find_rivals(lo, hi, found, again))
     chosen = pairs.filter(pa.array(again)).drop_columns(["context"])
     for name, column in zip(CONTEXT, _unpack_rows(pairs.column("context")).T, strict=True):
         chosen = chosen.append_column(name, pa.array(column))

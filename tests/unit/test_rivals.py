@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from glue_ml.matching import rivals
 from glue_ml.matching.rivals import MARGIN, RIVALS, find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
 
@@ -16,6 +18,12 @@ PAIRS = st.dictionaries(
 )
 
 
+@pytest.fixture(autouse=True, params=[2, 1_000_000])
+def _parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "PAIRS_AT_ONCE", request.param)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PAIRS)
 def test_a_rival_is_the_best_other_pair_of_the_record(scores: dict[tuple[int, int], float]) -> None:
     pairs = list(scores)
@@ -24,6 +32,9 @@ def test_a_rival_is_the_best_other_pair_of_the_record(scores: dict[tuple[int, in
     for i, pair in enumerate(pairs):
         for row, found in ((pair[0], at_lo[i]), (pair[1], at_hi[i])):
             assert found == max((scores[other] for other in pairs if other != pair and row in other), default=0.0)
+    some = np.arange(len(pairs)) % 2 == 0
+    alone = find_rivals(lo, hi, np.array([scores[pair] for pair in pairs], dtype=np.float64), some)
+    np.testing.assert_array_equal(alone, (at_lo[some], at_hi[some]))
 
 
 def test_the_features_say_the_same_whichever_record_comes_first() -> None:
@@ -42,6 +53,7 @@ def test_the_margin_is_negative_for_a_pair_with_a_better_rival_and_bounded_for_o
     assert alone[RIVALS.index("least_margin")] == np.float32(2 * np.log((1 - MARGIN) / MARGIN))
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PAIRS, PAIRS)
 def test_pairs_are_located_where_they_are(
     known: dict[tuple[int, int], float], asked: dict[tuple[int, int], float]
