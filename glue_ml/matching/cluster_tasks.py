@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 TASK_PAIRS = 200_000  #: Pairs of a task, on average: what clusters in seconds.
 BATCH_PAIRS = 50_000  #: Components are clustered together up to so many pairs; a larger one is clustered alone.
-SCORED_PAIRS = 200_000  #: Pairs whose rows are brought together at once.
+SCORED_PAIRS = 100_000  #: Pairs whose rows are brought together at once.
 PAIRS = "lo long, hi long, probability double"
 _GROUPS = "row long, label long, confidence double"
 _COUNTED = -1  #: In place of a row: the label is a number of islands, the confidence how many of these were cut.
@@ -54,10 +54,12 @@ class PlainScorer:
 
     def __call__(self, lo: Rows, hi: Rows) -> Scores:
         """Return the probability that the rows lo[i] and hi[i] match."""
-        # of a table in pieces the rows are gathered, which must not be all of them
-        parts = (slice(start, start + SCORED_PAIRS) for start in range(0, max(len(lo), 1), SCORED_PAIRS))
-        scored = (self.model.plain_probability(*self.table.gather(lo[part], hi[part])) for part in parts)
-        return np.concatenate(list(scored))
+        # of a table in pieces the rows are gathered, which must not be all of them, and had better lie near each other
+        order, scored = np.argsort(lo, kind="stable"), np.zeros(len(lo))
+        for start in range(0, len(lo), SCORED_PAIRS):
+            part = order[start : start + SCORED_PAIRS]
+            scored[part] = self.model.plain_probability(*self.table.gather(lo[part], hi[part]))
+        return scored
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Pieces:
 
     def _prepare(self, table: pa.Table) -> Records:
         width = len(self.layout.columns)
-        counts = tuple(table.column(f"n{i}").to_numpy() for i in range(width))
+        counts = tuple(table.column(f"n{i}").to_numpy().astype(np.int64) for i in range(width))
         words = table.column("words").combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.int64)
         return prepare_records(
             _name_columns(table, self.layout),
@@ -253,9 +253,11 @@ def _save_rows(files: PieceFiles, name: int, values: _Values, total: Rows) -> pa
     counted = list(zip(*parts, strict=True))
     table = files.load_table(f"{name}.raw")
     for i, (codes, (everywhere, _)) in enumerate(zip(values.columns, counted, strict=False)):
-        table = table.append_column(f"n{i}", pa.array(np.append(everywhere, 0)[codes]))
-    offsets, words = pa.array(values.word_offsets.astype(np.int32)), counted[-1][0]
-    table = table.append_column("words", pa.ListArray.from_arrays(offsets, pa.array(words[values.words])))
+        table = table.append_column(f"n{i}", pa.array(np.append(everywhere, 0)[codes].astype(np.int32)))
+    offsets, words = pa.array(values.word_offsets.astype(np.int32)), counted[-1][0].astype(np.int32)
+    table = table.append_column(
+        "words", pa.ListArray.from_arrays(offsets, pa.array(words[values.words].astype(np.int32)))
+    )
     files.save_table(f"{name}.rows", table)
     return pa.concat_tables(make_histogram(space, *counts) for space, counts in enumerate(counted))
 

@@ -135,8 +135,8 @@ def attach_named(df: DataFrame, named: DataFrame, *, rows: int, primary_key: str
 
     Up to BROADCAST_ROWS are sent to the executors, so that the rows stay where they are; more are shuffled.
     """
-    if rows <= BROADCAST_ROWS:
-        named = F.broadcast(named)
+    # Spark takes what a task makes of a number for no larger than the number, and would send it whatever its rows
+    named = F.broadcast(named) if rows <= BROADCAST_ROWS else named.hint("merge")
     return df.withColumn(KEY, F.col(quote(primary_key)).cast("string")).join(named, on=KEY, how="left").drop(KEY)
 
 
