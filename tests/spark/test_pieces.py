@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ from glue_ml.matching.pieces import Layout, Pieces, cut_table
 from glue_ml.matching.pipeline import Blocked, DriverCandidates, PairBatch, Question
 from glue_ml.matching.records import Records, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, score_edges
-from glue_ml.matching.table import KEY, collect_arrow
+from glue_ml.matching.table import BROADCAST_ROWS, KEY, attach_named, collect_arrow
 from glue_ml.matching.training import learn
 from glue_ml.matching.unsupervised import fit_unsupervised
 from glue_ml.synthetic import make_people
@@ -89,6 +90,25 @@ def test_rows_are_named(spark: SparkSession, pieces: Pieces, records: Records) -
     values = pa.table({"match_id": pa.array(range(len(records)), pa.int64())})
     named = collect_arrow(pieces.name_rows(spark, values)).sort_by("match_id")
     assert named.column(KEY).to_pylist() == records.keys.to_pylist()
+
+
+def test_the_ids_of_a_large_table_are_not_sent_to_everybody(
+    spark: SparkSession, pieces: Pieces, df: DataFrame, records: Records
+) -> None:
+    """Spark knows nothing of the size of what tasks make."""
+    values = pa.table({"match_id": pa.array(range(len(records)), pa.int64())})
+    for rows, how in ((10, "Broadcast"), (BROADCAST_ROWS + 1, "SortMergeJoin")):
+        joined = attach_named(df, pieces.name_rows(spark, values), rows=rows, primary_key=PERSON_ID)
+        plan = describe_plan(joined)
+        assert how in plan
+        assert ("Broadcast" in plan) == (rows == 10)
+        found = collect_arrow(joined).sort_by(PERSON_ID)
+        assert found.column("match_id").to_pylist() == list(range(len(records)))
+
+
+def describe_plan(df: DataFrame) -> str:
+    frame: Any = df
+    return str(frame._jdf.queryExecution().sparkPlan().toString())
 
 
 def list_everything(candidates: PieceCandidates) -> pa.Table:
