@@ -75,7 +75,7 @@ CLUSTER_US = 1.0  #: A row, on the driver.
 # -- In pieces, see `matching.pieces` ----------------------------------------------------------------------------------
 PIECE_ROWS, PIECE_CHARS = 500_000, 60_000_000  #: As in `matching.plan_choice`.
 PIECE_FACTOR = 2.2  #: Memory of a task that works on a piece over what its records and index take; peak at 1 M rows.
-PIECE_DRIVER_ROW_BYTES = 120.0  #: A row on the driver: its match id and confidence, and the links to cluster.
+PIECE_DRIVER_ROW_BYTES = 260.0  #: A row on the driver: match id, confidence, links to cluster; 10 M persons.
 CUT_US = 22.0  #: A row besides being read and prepared: sorted, counted and written.
 SEARCH_PIECE_US = 1.0  #: A row, for each piece that it is searched in.
 GATHERED_ROWS = 1.2  #: Rows that are prepared anew for each pair that is compared.

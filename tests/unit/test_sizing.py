@@ -229,7 +229,7 @@ def test_what_no_worker_holds_as_a_whole_is_matched_in_pieces() -> None:
 def test_in_pieces_an_executor_needs_the_same_whatever_the_rows() -> None:
     few, many = (estimate_cost(Workload(rows, PEOPLE), in_pieces=True) for rows in (2_000_000, 200_000_000))
     assert many.workers_bytes(4) == pytest.approx(few.workers_bytes(4), rel=0.1)
-    assert many.driver_bytes < 50 * few.driver_bytes
+    assert many.driver_bytes < 0.2 * estimate_cost(Workload(200_000_000, PEOPLE)).driver_bytes
     alone = [stage.name for stage in many.stages if not stage.shared]
     assert alone == ["cluster"]
-    assert largest_table(many, "G.1X") > 10 * largest_table(estimate_cost(Workload(10**6, PEOPLE)), "G.1X")
+    assert largest_table(many, "G.1X") > 5 * largest_table(estimate_cost(Workload(10**6, PEOPLE)), "G.1X")
