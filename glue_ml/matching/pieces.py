@@ -255,9 +255,7 @@ def _save_rows(files: PieceFiles, name: int, values: _Values, total: Rows) -> pa
     for i, (codes, (everywhere, _)) in enumerate(zip(values.columns, counted, strict=False)):
         table = table.append_column(f"n{i}", pa.array(np.append(everywhere, 0)[codes].astype(np.int32)))
     offsets, words = pa.array(values.word_offsets.astype(np.int32)), counted[-1][0].astype(np.int32)
-    table = table.append_column(
-        "words", pa.ListArray.from_arrays(offsets, pa.array(words[values.words].astype(np.int32)))
-    )
+    table = table.append_column("words", pa.ListArray.from_arrays(offsets, pa.array(words[values.words])))
     files.save_table(f"{name}.rows", table)
     return pa.concat_tables(make_histogram(space, *counts) for space, counts in enumerate(counted))
 
