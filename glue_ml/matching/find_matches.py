@@ -24,6 +24,7 @@ from glue_ml.matching.components import Method, check_method, parse_method
 from glue_ml.matching.evaluation import Evaluation
 from glue_ml.matching.explained_links import as_row_pairs, choose_links, explain_links
 from glue_ml.matching.explanation import Explanation, explain_pairs, show_values
+from glue_ml.matching.heap import give_back
 from glue_ml.matching.labeling import SET_ROWS, choose_neighbourhoods, deal_sets, name_set
 from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.mapped_values import spill
@@ -392,6 +393,7 @@ class FindMatchesModel:
             budget = choose_budget(self.settings.accuracy_cost_tradeoff)
             index = build_index(records, budget, source=self.model_.source_column, rules=self.model_.key_rules)
             _tell_index(amounts, index)
+            give_back()
         return Blocked(records, index)
 
     def _cluster(self, spark: SparkSession, table: Table, edges: pa.Table) -> Clustered:

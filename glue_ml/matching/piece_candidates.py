@@ -14,6 +14,7 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
 from glue_ml.matching.candidate_lists import CandidateLists
+from glue_ml.matching.heap import give_back
 from glue_ml.matching.piece_index import PieceIndex
 from glue_ml.matching.pieces import Pieces
 from glue_ml.matching.pipeline import (
@@ -88,6 +89,8 @@ class PieceCandidates:
                 asked = files.load_table(f"{name}.{place}")
                 answers = [question.answer(batch) for batch in cut_table(table, asked)]
                 yield from question.merge(pa.concat_tables(answers)).to_batches()
+                del answers
+            give_back()
 
         return self._collect(question, self.spark.range(0, len(parts), 1, len(parts)), answer)
 

@@ -23,6 +23,7 @@ from glue_ml.matching.blocking import BlockingIndex, list_candidates, list_pairs
 from glue_ml.matching.bundles import meet_lists, pack_lists
 from glue_ml.matching.candidate_lists import CONTEXT, CandidateLists
 from glue_ml.matching.comparison import Feature, compare
+from glue_ml.matching.heap import give_back
 from glue_ml.matching.records import Gathered, Records, Table
 from glue_ml.matching.rivals import RIVALS
 from glue_ml.matching.shipping import Shipped, settle_worker
@@ -320,6 +321,8 @@ def _list_task(
                 parts = pa.array([names[place] for place in places], pa.int64())
                 bundles = pa.array([packed[place] for place in places], pa.binary())
                 yield pa.RecordBatch.from_arrays([parts, bundles], names=["part", "packed"])
+            del packed
+            give_back()
 
     return run
 
@@ -379,6 +382,8 @@ def ask_task(
         answers = [question.answer(pairs) for pairs in read(open_table(), packed)]
         if answers:
             yield from question.merge(pa.concat_tables(answers)).to_batches()
+        del answers
+        give_back()
 
     return run
 
