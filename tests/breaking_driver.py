@@ -32,7 +32,8 @@ STAGES = {
     "_answer": (("count",), ()),
     "_take": ((), ("take",)),
     "_list_task": ((), ("list candidates",)),
-    "_ask_task": (("meet",), ("score",)),
+    "ask_task": (("meet",), ("score",)),
+    "PieceCandidates": ((), ("score",)),
     "_cluster_task": (("cluster",), ()),
 }
 
