@@ -21,12 +21,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from glue_ml.matching import FindMatchesModel, find_matches
+from glue_ml.matching import FindMatchesModel, find_matches, pipeline
 from glue_ml.matching.blocking import BlockingIndex, build_index, list_pairs
 from glue_ml.matching.pipeline import Blocked, DriverCandidates
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns
+from glue_ml.matching.table import KEY
 from glue_ml.matching.unsupervised import fit_unsupervised
 
 T = TypeVar("T")
@@ -58,18 +59,22 @@ def collect_rows(df: Any, names: Sequence[str]) -> list[dict[str, Any]]:
 @contextmanager
 def without_spark() -> Iterator[None]:
     """Let `FindMatches` and its models take a Frame instead of a DataFrame."""
-    with mock.patch.multiple(
-        find_matches,
-        check_table=_accept,
-        compared_columns=_list_compared,
-        read_rows=remember(_read_rows),
-        lay_out_sets=_lay_out_sets,
-        attach_groups=_attach_groups,
-        prepare_records=_prepare_once(prepare_records),
-        build_index=remember(build_index),
-        open_candidates=_open_once(),
-        count_candidate_patterns=remember(count_candidate_patterns),
-        fit_unsupervised=remember(fit_unsupervised),
+    with (
+        mock.patch.object(pipeline, "name_rows", _name_rows),
+        mock.patch.multiple(
+            find_matches,
+            check_table=_accept,
+            compared_columns=_list_compared,
+            read_rows=remember(_read_rows),
+            lay_out_sets=_lay_out_sets,
+            attach_named=_attach_named,
+            choose_cut=_ship,
+            prepare_records=_prepare_once(prepare_records),
+            build_index=remember(build_index),
+            open_candidates=_open_once(),
+            count_candidate_patterns=remember(count_candidate_patterns),
+            fit_unsupervised=remember(fit_unsupervised),
+        ),
     ):
         yield
 
@@ -122,11 +127,19 @@ def _lay_out_sets(df: Frame, sets: Sequence[tuple[str, Sequence[str]]], *, prima
     return Frame(pa.table({**columns, **{name: rows.column(name) for name in df.columns}}))
 
 
-def _attach_groups(df: Frame, groups: pa.Table, *, primary_key: str) -> Frame:
-    rows = groups.take(pc.index_in(df.table.column(primary_key), groups.column(0).combine_chunks()))
+def _ship(df: Frame, columns: Sequence[str], wanted: str, **_: object) -> None:
+    """No table is cut into pieces here."""
+
+
+def _name_rows(spark: None, keys: pa.StringArray, values: pa.Table) -> pa.Table:
+    return values.add_column(0, KEY, keys)
+
+
+def _attach_named(df: Frame, named: pa.Table, *, rows: int, primary_key: str) -> Frame:
+    rows_of = named.take(pc.index_in(df.table.column(primary_key), named.column(0).combine_chunks()))
     table = df.table
-    for name in groups.column_names[1:]:
-        table = table.append_column(name, rows.column(name))
+    for name in named.column_names[1:]:
+        table = table.append_column(name, rows_of.column(name))
     return Frame(table)
 
 
