@@ -15,9 +15,9 @@ from glue_ml.errors import InputError
 from glue_ml.matching.enforced import SET, connect_groups, level_confidence, look_up
 from glue_ml.matching.enforced_labels import EnforcedLabels, add_labels, separate_rows
 from glue_ml.matching.find_matches import FindMatchesModel, MatchResult
-from glue_ml.matching.table import CONFIDENCE, MATCH_ID, attach_groups, check_table, collect_arrow, quote
+from glue_ml.matching.table import CONFIDENCE, KEY, MATCH_ID, attach_groups, check_table, collect_arrow, quote
 
-_KEY, _EXISTING, _CHOSEN = "__glue_ml_key", "__glue_ml_existing", "__glue_ml_chosen"
+_EXISTING, _CHOSEN = "__glue_ml_existing", "__glue_ml_chosen"
 _BY_SET, _BY_GROUP = "__glue_ml_by_set", "__glue_ml_by_group"
 _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 _LARGEST = 2**63 - 1
@@ -127,7 +127,7 @@ def _check_tables(existing: DataFrame, incremental: DataFrame, primary_key: str)
 
 
 def _key_column(primary_key: str) -> Column:
-    return F.col(quote(primary_key)).cast("string").alias(_KEY)
+    return F.col(quote(primary_key)).cast("string").alias(KEY)
 
 
 def _read_id(existing: DataFrame, name: str) -> Column:
@@ -149,7 +149,7 @@ def _find_first_free(ids: DataFrame) -> int:
     summary = ids.agg(
         F.max(_EXISTING).alias("greatest"),
         F.count(F.when(lost, F.lit(1))).alias("lost"),
-        F.min(F.when(lost, F.col(_KEY))).alias("example"),
+        F.min(F.when(lost, F.col(KEY))).alias("example"),
     ).head()
     assert summary is not None
     if summary["lost"]:
@@ -161,8 +161,8 @@ def _find_first_free(ids: DataFrame) -> int:
 
 
 def _check_apart(ids: DataFrame, incremental: DataFrame, primary_key: str) -> None:
-    both = incremental.select(_key_column(primary_key)).join(ids, on=_KEY, how="left_semi").distinct()
-    shown = [row[_KEY] for row in both.orderBy(_KEY).limit(_SHOWN_KEYS + 1).collect()]
+    both = incremental.select(_key_column(primary_key)).join(ids, on=KEY, how="left_semi").distinct()
+    shown = [row[KEY] for row in both.orderBy(KEY).limit(_SHOWN_KEYS + 1).collect()]
     if shown:
         more = " and others" if len(shown) > _SHOWN_KEYS else ""
         raise InputError(
@@ -194,8 +194,8 @@ def _align(table: dict[str, T.StructField], fields: Sequence[T.StructField | Non
 
 def _assign(found: DataFrame, increment: Increment) -> DataFrame:
     """The ids that are there, then those of the existing rows found together with a new one, then new ones."""
-    keyed = found.withColumn(_KEY, _key_column(increment.primary_key))
-    known = keyed.join(increment.ids, on=_KEY, how="left").drop(_KEY)
+    keyed = found.withColumn(KEY, _key_column(increment.primary_key))
+    known = keyed.join(increment.ids, on=KEY, how="left").drop(KEY)
     votes = known.where(F.col(_EXISTING).isNotNull()).groupBy(MATCH_ID, _EXISTING).agg(F.count(F.lit(1)).alias("votes"))
     # the complement turns the order of ids round, and no id is too small for it
     weight = F.struct("votes", F.bitwise_not(_EXISTING))
