@@ -362,7 +362,7 @@ class FindMatchesModel:
 
     def _open_pieces(self, df: DataFrame, stages: Stages, cut: Cut) -> Candidates:
         files, model = PieceFiles(cut.folder), self.model_
-        layout = Layout(tuple(each.name for each in self.profiles_), self.profiles_, model.semantics)
+        layout = Layout(self.profiles_, model.semantics)
         with stages.run("read the table") as amounts:
             pieces = cut_table(df, files, layout, primary_key=self.settings.primary_key, pieces=cut.pieces)
             amounts.rows_in, amounts.rows_out = cut.rows, len(pieces)

@@ -39,9 +39,13 @@ HISTOGRAM = "space long, frequency long, held long"
 class Layout:
     """The columns of a table that are compared, and how a model reads them."""
 
-    columns: tuple[str, ...]
     profiles: tuple[ColumnProfile, ...]
     semantics: Semantics | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in table order."""
+        return tuple(profile.name for profile in self.profiles)
 
 
 @dataclass(frozen=True)

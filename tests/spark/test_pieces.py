@@ -59,8 +59,7 @@ def pieces(
     request: pytest.FixtureRequest, df: DataFrame, records: Records, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pieces]:
     files = PieceFiles(str(tmp_path_factory.mktemp("pieces")))
-    columns = tuple(profile.name for profile in records.profiles)
-    yield cut_table(df, files, Layout(columns, records.profiles), primary_key=PERSON_ID, pieces=request.param)
+    yield cut_table(df, files, Layout(records.profiles), primary_key=PERSON_ID, pieces=request.param)
     files.remove()
     assert not Path(files.root).exists()
 
@@ -154,7 +153,7 @@ def test_equals_are_told_apart_by_their_numbers(spark: SparkSession, tmp_path: P
     records = prepare_records(table)
     files = PieceFiles(str(tmp_path))
     df = spark.createDataFrame(table.to_pandas())
-    pieces = cut_table(df, files, Layout(("name",), records.profiles), primary_key="id", pieces=4)
+    pieces = cut_table(df, files, Layout(records.profiles), primary_key="id", pieces=4)
     index = index_pieces(spark, pieces, BUDGET, source=None)
     check_same_candidates(list_everything(PieceCandidates(spark, pieces, index, "")), build_index(records, BUDGET))
 
@@ -191,4 +190,4 @@ def test_bad_keys_are_refused(spark: SparkSession, tmp_path: Path, keys: list[st
     df = spark.createDataFrame([(key, "anna") for key in keys], "id string, name string")
     profiles = prepare_records(pa.table({"id": ["1"], "name": ["anna"]})).profiles
     with pytest.raises(InputError, match=told):
-        cut_table(df, PieceFiles(str(tmp_path)), Layout(("name",), profiles), primary_key="id", pieces=2)
+        cut_table(df, PieceFiles(str(tmp_path)), Layout(profiles), primary_key="id", pieces=2)
