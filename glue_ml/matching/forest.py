@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -77,12 +77,16 @@ class Forest:
         scores = np.empty(len(features), dtype=np.float64)
         for start in range(0, len(features), BLOCK):
             block = features[start : start + BLOCK]
-            best = np.zeros((len(self.roots), len(block)), dtype=np.float32)
-            for votes, reached in zip(best, self._drop(block, unknown), strict=True):
-                for value in sorted(reached):
-                    if value:  # which most leaves are not: they are pure
-                        votes[_unpack(reached[value], len(block))] = value
-            scores[start : start + BLOCK] = best.mean(axis=0, dtype=np.float64)
+            # nearly all leaves are pure: whole votes are counted, shares of one are added up beside them
+            whole, shares = np.zeros(len(block), dtype=np.uint16), np.zeros(len(block), dtype=np.float64)
+            for reached in self._drop(block, unknown):
+                for value, rows in _choose_best(reached):
+                    voting = np.unpackbits(rows.view(np.uint8), count=len(block))
+                    if value == 1.0:
+                        whole += voting
+                    else:
+                        shares[voting.view(np.bool_)] += value
+            scores[start : start + BLOCK] = (whole + shares) / len(self.roots)
         return scores
 
     def _drop(self, features: Features, unknown: frozenset[int] = frozenset()) -> Iterator[dict[float, Bits]]:
@@ -135,6 +139,16 @@ class Forest:
         roots = np.flatnonzero(np.diff(tree, prepend=-1)).astype(np.int32)
         _check_children(tree, members["left"], members["right"])
         return cls(roots, **members, depth=_depth(roots, members["left"], members["right"]))
+
+
+def _choose_best(reached: Mapping[float, Bits]) -> Iterator[tuple[float, Bits]]:
+    """Yield the values above 0 of a tree's leaves, and the rows that reach no leaf of a larger one."""
+    better: Bits | None = None
+    for value in sorted(reached, reverse=True):
+        if value > 0.0:
+            rows = reached[value] if better is None else reached[value] & ~better
+            better = rows if better is None else better | rows
+            yield value, rows
 
 
 def _unpack(rows: Bits, count: int) -> npt.NDArray[np.bool_]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
+from zipimport import zipimporter
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +21,7 @@ from pyspark.sql import SparkSession
 from glue_ml.matching import shipping
 from glue_ml.matching.mapped_values import LEAST_BYTES
 from glue_ml.matching.nearest import Neighbours
-from glue_ml.matching.shipping import KEPT, Shipped
+from glue_ml.matching.shipping import KEPT, Shipped, settle_worker
 from glue_ml.matching.table import collect_arrow
 
 LARGE = np.arange(LEAST_BYTES)
@@ -86,3 +91,21 @@ def test_without_a_spark_context_the_value_goes_with_the_task(monkeypatch: pytes
     shipped: Shipped[Neighbours] = Shipped(Session(), value)  # type: ignore[arg-type]
     assert shipped.value is value
     shipped.release()
+
+
+def test_a_settled_process_reads_no_zip_again_and_still_imports_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "modules.zip"
+    with ZipFile(archive, "w") as file:
+        for name in ("zipped_one", "zipped_other"):
+            file.writestr(f"{name}.py", f"NAME = {name!r}")
+    monkeypatch.setattr(sys, "path", [str(archive), *sys.path])
+    importlib.import_module("zipped_one")
+    assert isinstance(sys.path_importer_cache[str(archive)], zipimporter)
+
+    settle_worker()
+
+    gc.unfreeze()
+    assert not [path for path, importer in sys.path_importer_cache.items() if isinstance(importer, zipimporter)]
+    assert importlib.import_module("zipped_other").NAME == "zipped_other"
