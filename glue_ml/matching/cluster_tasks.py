@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glue_ml.matching.clustering import Clustering, ClusterOptions, Constraints, ScorePairs, cluster, cluster_islands
+from glue_ml.matching.clustering import Clustering, ClusterOptions, Constraints, ScorePairs, cluster_islands
 from glue_ml.matching.components import (
     DRIVER_EDGES,
     LEFT_EDGES,
@@ -30,13 +30,14 @@ from glue_ml.matching.components import (
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import parallelism
 from glue_ml.matching.records import Table
-from glue_ml.matching.row_pairs import RowPairs, Rows, Scores
+from glue_ml.matching.row_pairs import RowPairs, Rows, Scores, label_components
 from glue_ml.matching.shipping import Shipped
 from glue_ml.matching.sorted_sets import distinct
 from glue_ml.matching.table import collect_arrow
 
 logger = logging.getLogger(__name__)
 
+PART_PAIRS = 1_000_000  #: Pairs whose components the driver clusters at once.
 TASK_PAIRS = 200_000  #: Pairs of a task, on average: what clusters in seconds.
 BATCH_PAIRS = 50_000  #: Components are clustered together up to so many pairs; a larger one is clustered alone.
 SCORED_PAIRS = 100_000  #: Pairs whose rows are brought together at once.
@@ -71,12 +72,19 @@ class Terms:
     constraints: Constraints = field(default_factory=Constraints)
     options: ClusterOptions = field(default_factory=ClusterOptions)
 
-    def cluster(self, count: int, pairs: RowPairs) -> Clustering:
-        """Cluster rows 0..count-1 here."""
-        return cluster(
-            count, pairs.lo, pairs.hi, pairs.probability,
-            threshold=self.threshold, score_pairs=self.score_pairs, constraints=self.constraints, options=self.options,
-        )  # fmt: skip
+    def cluster(self, count: int, pairs: RowPairs, *, most: int = PART_PAIRS) -> Clustering:
+        """Cluster rows 0..count-1 here, whole components at a time, up to `most` pairs together.
+
+        What is held beside the pairs and a few numbers for each row grows with `most`.
+        """
+        labels, confidence, islands, cut = np.arange(count), np.ones(count), 0, 0
+        must = self.constraints.must_link.reshape(-1, 2)
+        names = label_components(count, np.append(pairs.lo, must[:, 0]), np.append(pairs.hi, must[:, 1]))
+        for rows, part in _cut_components(names, pairs.lo, most):
+            found = self.cluster_islands(rows, pairs.select(part))
+            labels[rows], confidence[rows] = found.labels, found.confidence
+            islands, cut = islands + found.islands, cut + found.cut_islands
+        return Clustering(labels, confidence, islands, cut)
 
     def cluster_islands(self, rows: Rows, pairs: RowPairs) -> Clustering:
         """Cluster whole islands of `rows` (ascending) here."""
@@ -174,6 +182,24 @@ def gather_components(batches: Iterable[pa.RecordBatch], pairs: int) -> Iterator
             waiting = table.slice(last).to_batches()
     if waiting:
         yield pa.Table.from_batches(waiting)
+
+
+def _cut_components(names: Rows, lo: Rows, most: int) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the rows (ascending) of some whole components, and the positions of their pairs: of about `most` pairs.
+
+    `names`: by row, its component's smallest row. `lo`: by pair, one of its rows. Rows that are alone are left out.
+    """
+    tied = np.flatnonzero(np.bincount(names, minlength=len(names))[names] > 1)
+    tied = tied[np.argsort(names[tied], kind="stable")]
+    order = np.argsort(names[lo], kind="stable")
+    owners = names[lo[order]]
+    # a component whose pairs are many begins at or before where a part would
+    firsts = distinct(np.append(0, owners[most::most]))
+    pairs, rows = np.searchsorted(owners, firsts), np.searchsorted(names[tied], firsts)
+    for start, stop, first, last in zip(
+        pairs, np.append(pairs[1:], len(order)), rows, np.append(rows[1:], len(tied)), strict=True
+    ):
+        yield np.sort(tied[first:last]), order[start:stop]
 
 
 def _tie_rows(pairs: DataFrame, constraints: Constraints) -> DataFrame:

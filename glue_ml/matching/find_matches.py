@@ -294,6 +294,9 @@ class FindMatchesModel:
             candidates.release()
             amounts.rows_in, amounts.rows_out, amounts.bytes = pairs, len(edges), edges.nbytes
         with stages.run("cluster") as amounts:
+            if explained_links is None:
+                edges = edges.select(["lo", "hi", "probability"])
+            give_back()
             clustered = self._cluster(df.sparkSession, table, edges)
             clustering = clustered.clustering
             counted = _count_groups(clustering)

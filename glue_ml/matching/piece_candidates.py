@@ -104,6 +104,8 @@ class PieceCandidates:
                 files.save_table(f"{name}.{context.partitionId()}", pa.Table.from_batches(answers))
                 yield pa.RecordBatch.from_pydict({"part": pa.array([context.partitionId()], pa.int64())})
 
+        # while tasks work the driver only waits
+        give_back()
         parts = sorted(collect_arrow(asked.mapInArrow(save, "part long")).column(0).to_pylist())
         if not parts:
             return collect_arrow(self.spark.createDataFrame([], question.schema))

@@ -107,9 +107,11 @@ def locate(lo: Rows, hi: Rows, wanted_lo: Rows, wanted_hi: Rows) -> tuple[Rows, 
 def label_components(count: int, lo: Rows, hi: Rows) -> Rows:
     """Return the connected component of each row 0..count-1, named by its smallest row."""
     graph = coo_array((np.ones(len(lo), dtype=np.int8), (lo, hi)), shape=(count, count))
-    _, labels = csgraph.connected_components(graph, directed=False)
-    _, first = np.unique(labels, return_index=True)
-    return np.asarray(first[labels], dtype=np.int64)
+    found, labels = csgraph.connected_components(graph, directed=False)
+    # of several rows with one label the last one assigned stays: the smallest
+    first = np.empty(found, dtype=np.int64)
+    first[labels[::-1]] = np.arange(count - 1, -1, -1)
+    return first[labels]
 
 
 def gather_by_size(names: Rows) -> Iterator[Rows]:

@@ -16,9 +16,10 @@ from glue_ml.domain.labels import LabeledRow
 from glue_ml.errors import InputError
 from glue_ml.matching import FindMatches, FindMatchesModel, cluster_tasks
 from glue_ml.matching.cluster_tasks import PAIRS, Clustered, Terms, cluster_frame, cluster_table, gather_components
-from glue_ml.matching.clustering import ClusterOptions, Constraints
+from glue_ml.matching.clustering import ClusterOptions, Constraints, cluster
 from glue_ml.matching.components import Method, has_graphframes, make_frame
 from glue_ml.matching.registry import locate_model
+from glue_ml.matching.row_pairs import RowPairs
 from glue_ml.matching.scoring import scatter_pairs
 from glue_ml.settings import Settings
 from tests.people import Person, make_people
@@ -57,6 +58,30 @@ def assert_equal(one: Clustered, other: Clustered) -> None:
         other.clustering.islands,
         other.clustering.cut_islands,
     )
+
+
+@pytest.mark.parametrize("options", [ClusterOptions(), TIGHT], ids=["whole islands", "cut islands"])
+@pytest.mark.parametrize("most", [1, 40, 699, 10_000])
+def test_the_driver_clusters_parts_as_it_does_all_at_once(most: int, options: ClusterOptions) -> None:
+    count = 900
+    table, terms = draw_pairs(count, 700, seed=2), draw_terms(count, seed=2, options=options)
+    pairs = RowPairs(*(column.to_numpy() for column in table.columns))
+    whole = cluster(
+        count, pairs.lo, pairs.hi, pairs.probability,
+        threshold=terms.threshold, score_pairs=terms.score_pairs, constraints=terms.constraints, options=options,
+    )  # fmt: skip
+    found = terms.cluster(count, pairs, most=most)
+    assert whole.islands > 50
+    np.testing.assert_array_equal(found.labels, whole.labels)
+    np.testing.assert_array_equal(found.confidence, whole.confidence)
+    assert (found.islands, found.cut_islands) == (whole.islands, whole.cut_islands)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_the_driver_leaves_rows_without_pairs_alone(count: int) -> None:
+    nothing = np.zeros(0, dtype=np.int64)
+    clustering = Terms(0.5, partial(scatter_pairs, seed=0)).cluster(count, RowPairs(nothing, nothing, np.zeros(0)))
+    assert (clustering.labels.tolist(), clustering.confidence.tolist()) == (list(range(count)), [1.0] * count)
 
 
 @pytest.mark.parametrize("options", [ClusterOptions(), TIGHT], ids=["whole islands", "cut islands"])
