@@ -22,6 +22,7 @@ import uvicorn
 
 from glue_ml import __version__
 from glue_ml.applications import SchedulerSettings
+from glue_ml.class_archive import find_archive
 from glue_ml.domain.task_run import Deadlines
 from glue_ml.errors import GlueMLError, InputError, UnavailableError
 from glue_ml.event_logs import configure_event_log
@@ -263,7 +264,8 @@ def _describe_limits(settings: Settings) -> connections.Limits:
 def _make_launcher(settings: Settings) -> LocalLauncher:
     cores = settings.local_cores or os.cpu_count() or 1
     memory = settings.local_memory_mb or int(_machine_memory_mb() * _MEMORY_SHARE) // settings.max_running
-    return LocalLauncher(Path(settings.home).absolute() / "launcher", cores=cores, memory_mb=memory)
+    folder, archive = Path(settings.home).absolute() / "launcher", find_archive(settings.class_archive)
+    return LocalLauncher(folder, cores=cores, memory_mb=memory, archive=archive)
 
 
 def _machine_memory_mb() -> int:

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glue_ml.class_archive import find_archive, name_options
 from glue_ml.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def _launch_conf() -> SparkConf:
     if "spark.driver.memory" not in configured and "SPARK_DRIVER_MEMORY" not in os.environ:
         conf.set("spark.driver.memory", f"{choose_driver_memory_mb(_machine_memory())}m")
     if "spark.driver.defaultJavaOptions" not in configured:
-        conf.set("spark.driver.defaultJavaOptions", QUICK_JVM)
+        conf.set("spark.driver.defaultJavaOptions", QUICK_JVM + name_options(find_archive()))
     if "spark.ui.showConsoleProgress" not in configured:
         conf.set("spark.ui.showConsoleProgress", "false")
     return conf

@@ -46,6 +46,7 @@ class Settings:
     launcher: str = "local"
     local_cores: int = 0
     local_memory_mb: int = 0
+    class_archive: str = "auto"
     event_log_dir: str = ""
     max_running: int = 2
     start_timeout_minutes: float = 30.0

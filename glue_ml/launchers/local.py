@@ -8,15 +8,16 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from glue_ml.class_archive import find_spark, start_making
 from glue_ml.domain.capacity import clamp_to_machine
 from glue_ml.domain.task_run import ApplicationState, Observation
 from glue_ml.errors import InputError, UnavailableError
@@ -44,15 +45,20 @@ class LocalLauncher:
     """A launcher for one machine. `folder` holds what it knows, so that another process can take over.
 
     An application gets the cores and the memory that its capacity asks for, at most `cores` and `memory_mb`; the log
-    says what was cut. `command` makes the command line, spark-submit's by default.
+    says what was cut. `command` makes the command line, spark-submit's by default. `archive` is where the classes of
+    Spark's JVM are kept, see `class_archive`; it is made when the first application has succeeded.
     """
 
-    def __init__(self, folder: Path, *, cores: int, memory_mb: int, command: Command | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, cores: int, memory_mb: int, command: Command | None = None, archive: Path | None = None
+    ) -> None:
         self._folder = folder.resolve()  # processes are known by it, so by whatever name it is opened again
         self._jar_cache = self._folder / "jars.json"
         self._cores = cores
         self._memory_mb = memory_mb
         self._command = command or self._submit_command
+        self._archive = archive
+        self._maker: threading.Thread | None = None
         self._supervisors: dict[str, int] = {}  # process numbers of those that are this process's children
 
     def submit(self, application: Application) -> str:
@@ -82,6 +88,8 @@ class LocalLauncher:
         alive = self._is_child(handle) or _find_supervisor(place) is not None
         ended = _read(place / EXIT)  # after the look at the supervisor, whose last deed it is
         if ended is not None:
+            if ended["code"] == 0:
+                self._make_archive()
             return _tell_end(place, ended["code"])
         if alive:
             return Observation(ApplicationState.RUNNING)
@@ -103,6 +111,11 @@ class LocalLauncher:
         for process in drivers or others or unstarted:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGTERM)
+
+    def _make_archive(self) -> None:
+        """Make the archive of classes, once: Spark has just been seen to work here."""
+        if self._archive is not None and self._maker is None and not self._archive.exists():
+            self._maker = start_making(self._archive)
 
     def _locate(self, token: str) -> Path:
         if not _TOKEN.fullmatch(token):
@@ -149,7 +162,7 @@ class LocalLauncher:
         """This process's environment without its secrets, and what the application is to find in its own."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("GLUE_ML_") and k != "SPARK_HOME"}
         interpreter = Path(sys.executable)
-        spark = _find_spark()
+        spark = find_spark()
         # what of Spark looks for itself does so by the `python3` on the path
         paths = [str(interpreter.parent), *filter(None, [kept.get("PATH")])]
         inherited = filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))
@@ -167,14 +180,14 @@ class LocalLauncher:
         }
 
     def _submit_command(self, application: Application) -> list[str]:
-        spark = _find_spark()
+        spark = find_spark()
         if spark is None:
             raise InputError("PySpark is not installed; install it with: pip install 'pyspark>=4.1,<4.2'")
         resources, cut = clamp_to_machine(application.resources, cores=self._cores, memory_mb=self._memory_mb)
         for sentence in cut:
             logger.info("%s: %s", application.token, sentence)
         submit = str(spark / "bin" / "spark-submit")
-        return [submit, *render_local(self._replace_packages(application), resources)]
+        return [submit, *render_local(self._replace_packages(application), resources, archive=self._archive)]
 
     def _replace_packages(self, application: Application) -> Application:
         """The application with the files of its packages, where an earlier one has resolved them."""
@@ -185,12 +198,6 @@ class LocalLauncher:
         del conf["spark.jars.packages"]
         others = filter(None, [conf.get("spark.jars")])
         return replace(application, conf={**conf, "spark.jars": ",".join([*others, *jars])})
-
-
-def _find_spark() -> Path | None:
-    """The folder of the Spark that PySpark brings; None if it is not installed."""
-    found = find_spec("pyspark")
-    return None if found is None or found.origin is None else Path(found.origin).parent
 
 
 def _find_local(uri: str) -> Path | None:

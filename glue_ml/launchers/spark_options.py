@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from glue_ml.class_archive import name_options
 from glue_ml.domain.capacity import LocalResources, SparkResources
 from glue_ml.launchers.launcher import Application
 from glue_ml.session import QUICK_JVM
@@ -12,20 +14,20 @@ from glue_ml.session import QUICK_JVM
 _LOCAL_CONF = {
     "spark.driver.host": "127.0.0.1",
     "spark.ui.enabled": "false",
-    "spark.driver.defaultJavaOptions": QUICK_JVM,
 }
 
 
-def render_local(application: Application, resources: LocalResources) -> list[str]:
+def render_local(application: Application, resources: LocalResources, *, archive: Path | None = None) -> list[str]:
     """The arguments that run an application in this machine's `local[N]`, where the driver is the executor too.
 
-    The application's own configuration wins over what local mode sets.
+    The application's own configuration wins over what local mode sets. `archive`: see `class_archive`.
     """
+    options = {"spark.driver.defaultJavaOptions": QUICK_JVM + name_options(archive)}
     return [
         *("--master", f"local[{resources.cores}]"),
         *("--driver-memory", f"{resources.heap_mb}m"),
         *("--name", application.name),
-        *render_conf({**_LOCAL_CONF, **application.conf}),
+        *render_conf({**_LOCAL_CONF, **options, **application.conf}),
         *render_script(application),
     ]
 

@@ -111,7 +111,7 @@ def label_components(count: int, lo: Rows, hi: Rows) -> Rows:
     # of several rows with one label the last one assigned stays: the smallest
     first = np.empty(found, dtype=np.int64)
     first[labels[::-1]] = np.arange(count - 1, -1, -1)
-    return first[labels]
+    return np.asarray(first[labels], dtype=np.int64)
 
 
 def gather_by_size(names: Rows) -> Iterator[Rows]:

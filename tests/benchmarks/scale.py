@@ -19,12 +19,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from glue_ml.class_archive import find_spark, make_archive, name_options
 from glue_ml.domain.job import BLOCKING_PLANS
 from glue_ml.session import JAR_CACHE, QUICK_JVM
 from glue_ml.synthetic.people import KEY
@@ -101,7 +102,8 @@ def run_glue_ml(table: Table, model: Path, bounds: Bounds, conf: Sequence[str] =
 def submit_command(run: Path, bounds: Bounds, conf: Sequence[str] = ()) -> list[str]:
     """Return the command that submits the job of a run directory, with a plain event log in one file."""
     told = [
-        f"spark.driver.defaultJavaOptions={QUICK_JVM}", f"spark.driver.extraJavaOptions={COLLECTOR}",
+        f"spark.driver.defaultJavaOptions={QUICK_JVM}{name_options(_find_classes(bounds))}",
+        f"spark.driver.extraJavaOptions={COLLECTOR}",
         "spark.driver.host=127.0.0.1",
         "spark.ui.enabled=false", "spark.eventLog.enabled=true",
         f"spark.eventLog.dir={(run / 'events').as_uri()}", "spark.eventLog.compress=false",
@@ -114,11 +116,18 @@ def submit_command(run: Path, bounds: Bounds, conf: Sequence[str] = ()) -> list[
     ]  # fmt: skip
 
 
+def _find_classes(bounds: Bounds) -> Path:
+    """The classes of this Spark's JVM, as a control plane keeps them after its first application."""
+    archive = bounds.work / f"spark-{version('pyspark')}.jsa"
+    if not archive.exists():
+        make_archive(archive)
+    return archive
+
+
 def _spark_home() -> Path:
-    found = find_spec("pyspark")
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent
+    home = find_spark()
+    assert home is not None
+    return home
 
 
 def _variables(bounds: Bounds) -> dict[str, str]:

@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "glue_ml.domain": {"glue_ml.errors"},
     # the rim of the data half
     "glue_ml.storage": {"glue_ml.errors", *AWS},
-    "glue_ml.session": {"glue_ml.errors", *SPARK},
+    "glue_ml.class_archive": set(SPARK),
+    "glue_ml.session": {"glue_ml.errors", "glue_ml.class_archive", *SPARK},
     "glue_ml.spark_errors": {"glue_ml.errors", "glue_ml.domain", *SPARK},
     "glue_ml.job_runner": {
         "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.session", "glue_ml.spark_errors",
@@ -60,7 +61,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "glue_ml.protocol": {"glue_ml.errors", "botocore", "regex", "starlette", "uvicorn", "h11"},
     # which packages an application needs is known where it opens its session; PySpark is not imported for that
-    "glue_ml.launchers": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.session", "psutil"},
+    "glue_ml.launchers": {
+        "glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.session", "glue_ml.class_archive", "psutil",
+    },
     "glue_ml.applications": {"glue_ml.errors", "glue_ml.domain", "glue_ml.launchers", "glue_ml.session"},
     "glue_ml.run_files": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage"},
     "glue_ml.run_steps": {*SCHEDULING, "glue_ml.applications", "glue_ml.run_files", "sqlalchemy"},
@@ -72,7 +75,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "glue_ml.web": {"glue_ml.errors", "glue_ml.domain", "glue_ml.store", "glue_ml.operations", "starlette"},
     "glue_ml.app": {
         "glue_ml", "glue_ml.settings", "glue_ml.protocol", "glue_ml.operations", "glue_ml.operations.remote_catalog",
-        *SCHEDULING, "glue_ml.applications", "glue_ml.event_logs", "glue_ml.scheduler", "uvicorn", "psutil", "boto3",
+        *SCHEDULING, "glue_ml.applications", "glue_ml.class_archive", "glue_ml.event_logs", "glue_ml.scheduler",
+        "uvicorn", "psutil", "boto3",
     },
     "glue_ml.server_commands": {
         "glue_ml.app", "glue_ml.console", "glue_ml.errors", "glue_ml.settings", "typer",
