@@ -14,15 +14,22 @@ import numpy.typing as npt
 from pandas.util import hash_array
 from scipy import sparse
 
-from glue_ml.matching.feature_sets import FeatureSets, Numbers, add_empty_row, list_blocks, unite
+from glue_ml.matching.feature_sets import (
+    NUMBER_BITS,
+    NUMBER_MASK,
+    FeatureSets,
+    Numbers,
+    add_empty_row,
+    list_blocks,
+    list_rows,
+    unite,
+)
 from glue_ml.matching.records import Records
 from glue_ml.matching.tokens import GRAM_BITS, Incidence, hash_grams
 
 Rows = npt.NDArray[np.int64]
 
 PAIR_FACTOR = np.int64(0x1E3779B97F4A7C15)  #: Odd, so that the code of a pair of words tells which comes first.
-NUMBER_BITS = 32  #: A row and a number are sorted as one; there are fewer words, and fewer pairs of them.
-NUMBER_MASK = (1 << NUMBER_BITS) - 1
 PAIRED_WORDS = 5  #: A record's rarest common words are paired; 5 give 10 keys.
 
 
@@ -89,11 +96,6 @@ class _CommonWords:
             pair_rows.append(rows[both])
             codes.append(self.codes[a] * PAIR_FACTOR + self.codes[b])
         return np.concatenate(pair_rows), np.concatenate(codes)
-
-
-def list_rows(matrix: Incidence) -> Rows:
-    """Return the row of each stored entry of a matrix."""
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 def spell_keys(words: Sequence[str]) -> dict[int, str]:

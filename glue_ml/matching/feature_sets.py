@@ -19,6 +19,8 @@ Numbers = npt.NDArray[np.int32]
 Weights = npt.NDArray[np.float32]
 
 ROWS_AT_ONCE = 20_000
+NUMBER_BITS = 32  #: A row and a number are sorted as one; there are fewer features.
+NUMBER_MASK = (1 << NUMBER_BITS) - 1
 NUMBERS_AT_ONCE = 10_000_000  #: Counted together.
 
 
@@ -82,14 +84,25 @@ def unite(parts: Sequence[tuple[Incidence, Numbers]], rows: int) -> tuple[Rows, 
     """
     lengths, numbers = [np.zeros(1, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
     for block in list_blocks(rows) if parts else ():
-        first, *others = (matrix[codes[block]] for matrix, codes in parts)
-        total = sum(others, start=first)
-        total.sort_indices()
-        lengths.append(np.diff(total.indptr).astype(np.int64))
-        numbers.append(total.indices.astype(np.int32))
+        entries = np.concatenate([_number_entries(matrix[codes[block]]) for matrix, codes in parts])
+        # one sort of numbers takes half the time of adding up the matrices
+        entries.sort()
+        distinct = entries[np.append(True, entries[1:] != entries[:-1])[: len(entries)]]
+        lengths.append(np.bincount(distinct >> NUMBER_BITS, minlength=block.stop - block.start))
+        numbers.append((distinct & NUMBER_MASK).astype(np.int32))
     if not parts:
         lengths.append(np.zeros(rows, dtype=np.int64))
     return np.cumsum(np.concatenate(lengths)), np.concatenate(numbers)
+
+
+def _number_entries(matrix: Incidence) -> Rows:
+    """Return each stored entry as one number, row before column."""
+    return np.asarray(list_rows(matrix) << NUMBER_BITS | matrix.indices, dtype=np.int64)
+
+
+def list_rows(matrix: Incidence) -> Rows:
+    """Return the row of each stored entry of a matrix."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 def add_empty_row(matrix: Incidence) -> Incidence:

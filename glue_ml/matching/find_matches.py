@@ -51,7 +51,6 @@ from glue_ml.matching.table import (
     CONFIDENCE,
     LABEL_COLUMNS,
     MATCH_ID,
-    attach_named,
     check_table,
     collect_arrow,
     compared_columns,
@@ -304,8 +303,7 @@ class FindMatchesModel:
         with stages.run("attach match ids") as amounts:
             groups = _groups_table(clustering, self.model_ if scores else None)
             amounts.rows_in, amounts.rows_out, amounts.bytes = len(table), len(groups), groups.nbytes
-            named = candidates.name_rows(df.sparkSession, groups)
-            matches = attach_named(df, named, rows=len(groups), primary_key=primary_key)
+            matches = candidates.attach(df, groups, primary_key=primary_key)
         counts = {"candidate_pairs": pairs, "labeled_rows": self.label_count_, **counted}
         explanations = None
         if explained_links is not None:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from pandas.util import hash_array
 
-from glue_ml.matching.blocking_keys import list_rows, number_codes
-from glue_ml.matching.feature_sets import count_rows
+from glue_ml.matching.blocking_keys import number_codes
+from glue_ml.matching.feature_sets import count_rows, list_rows
 from glue_ml.matching.records import Column, Records
 from glue_ml.matching.tokens import Incidence
 

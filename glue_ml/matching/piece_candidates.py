@@ -31,7 +31,7 @@ from glue_ml.matching.pipeline import (
 )
 from glue_ml.matching.records import Table
 from glue_ml.matching.shipping import settle_worker
-from glue_ml.matching.table import collect_arrow
+from glue_ml.matching.table import attach_named, collect_arrow
 
 Rows = npt.NDArray[np.int64]
 
@@ -115,9 +115,10 @@ class PieceCandidates:
         """Remove the index; nothing is asked any more. The table stays."""
         self.index.release()
 
-    def name_rows(self, spark: SparkSession, values: pa.Table) -> DataFrame:
-        """Return a DataFrame of each row's key, as text, in a column KEY, and its row of `values`."""
-        return self.table.name_rows(spark, values)
+    def attach(self, df: DataFrame, values: pa.Table, *, primary_key: str) -> DataFrame:
+        """Return `df` with each row's row of `values` added. The keys are nowhere together, so this is a join."""
+        named = self.table.name_rows(df.sparkSession, values)
+        return attach_named(df, named, rows=len(values), primary_key=primary_key)
 
     @property
     def _open_table(self) -> Callable[[], Table]:

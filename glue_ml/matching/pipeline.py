@@ -24,10 +24,11 @@ from glue_ml.matching.bundles import meet_lists, pack_lists
 from glue_ml.matching.candidate_lists import CONTEXT, CandidateLists
 from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.heap import give_back
+from glue_ml.matching.keyed_values import attach_values
 from glue_ml.matching.records import Gathered, Records, Table
 from glue_ml.matching.rivals import RIVALS
 from glue_ml.matching.shipping import Shipped, settle_worker
-from glue_ml.matching.table import collect_arrow, name_rows
+from glue_ml.matching.table import attach_named, collect_arrow, name_rows
 
 Rows = npt.NDArray[np.int64]
 
@@ -154,8 +155,8 @@ class Candidates(Protocol):
     def release(self) -> None:
         """Make room; nothing is asked any more. The table stays."""
 
-    def name_rows(self, spark: SparkSession, values: pa.Table) -> DataFrame:
-        """Return a DataFrame of each row's key, as text, in a column KEY, and its row of `values`."""
+    def attach(self, df: DataFrame, values: pa.Table, *, primary_key: str) -> DataFrame:
+        """Return `df`, the table that they come from, with each row's row of `values` (longs and doubles) added."""
 
 
 class BlockedCandidates(Candidates, Protocol):
@@ -187,10 +188,6 @@ class _OfBlocked:
         """How the blocking is carried out."""
         return choose_plan(self.blocked.index)
 
-    def name_rows(self, spark: SparkSession, values: pa.Table) -> DataFrame:
-        """Return a DataFrame of each row's key, as text, in a column KEY, and its row of `values`."""
-        return name_rows(spark, self.blocked.records.keys, values)
-
 
 @dataclass(frozen=True)
 class DriverCandidates(_OfBlocked):
@@ -211,6 +208,11 @@ class DriverCandidates(_OfBlocked):
 
     def release(self) -> None:
         """Do nothing: what there is goes with this object."""
+
+    def attach(self, df: DataFrame, values: pa.Table, *, primary_key: str) -> DataFrame:
+        """Return `df` with each row's row of `values` added. Few are joined sooner than workers would start."""
+        named = name_rows(df.sparkSession, self.table.keys, values)
+        return attach_named(df, named, rows=len(values), primary_key=primary_key)
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,10 @@ class SparkCandidates(_OfBlocked):
     def release(self) -> None:
         """Remove what was sent; `blocked` stays on the driver."""
         self.shipped.release()
+
+    def attach(self, df: DataFrame, values: pa.Table, *, primary_key: str) -> DataFrame:
+        """Return `df` with each row's row of `values` added."""
+        return attach_values(df, self.table.keys, values, primary_key=primary_key)
 
     @property
     def _open_table(self) -> Callable[[], Table]:

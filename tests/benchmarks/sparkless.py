@@ -60,14 +60,13 @@ def collect_rows(df: Any, names: Sequence[str]) -> list[dict[str, Any]]:
 def without_spark() -> Iterator[None]:
     """Let `FindMatches` and its models take a Frame instead of a DataFrame."""
     with (
-        mock.patch.object(pipeline, "name_rows", _name_rows),
+        mock.patch.multiple(pipeline, name_rows=_name_rows, attach_named=_attach_named),
         mock.patch.multiple(
             find_matches,
             check_table=_accept,
             compared_columns=_list_compared,
             read_rows=remember(_read_rows),
             lay_out_sets=_lay_out_sets,
-            attach_named=_attach_named,
             choose_cut=_ship,
             prepare_records=_prepare_once(prepare_records),
             build_index=remember(build_index),
