@@ -59,8 +59,8 @@ def hash_keys(keys: npt.NDArray[np.object_], salt: int) -> Hashes:
 def attach_values(df: DataFrame, keys: pa.StringArray, values: pa.Table, *, primary_key: str) -> DataFrame:
     """Return `df` with the columns of `values` (longs and doubles) added, row i of them where the key is `keys[i]`.
 
-    Null where the key is none of `keys`. Rows stay where they are, in their order. The file, 16 bytes a row or 24, stays
-    as long as the application: nobody knows when what is returned is read for the last time.
+    Null where the key is none of `keys`. Rows stay where they are, in their order. The file, 16 or 24 bytes a row, is
+    there as long as the application: nobody knows when what is returned is read for the last time.
     """
     shipped = Shipped(df.sparkSession, KeyedValues.of(keys, values))
     names, schema = values.column_names, T.StructType(spark_schema(values).fields[1:])
