@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +24,7 @@ CLASS_ARCHIVE = (
 )
 MODULE = "glue_ml.class_archive"  #: What `python -m` is told to make the archive.
 PATIENCE = 600.0  #: Seconds after which whoever began to make an archive is taken for dead.
+UNUSED = 30 * 86_400.0  #: Seconds after which an archive is taken for that of a Spark or a Java that is gone.
 
 _SCRIPT = f"from {MODULE} import use_spark\n\nuse_spark()\n"
 _UNQUOTABLE = '"\\'
@@ -167,10 +168,13 @@ def _is_whole(draft: Path) -> bool:
 
 
 def _keep(draft: Path, archive: Path) -> None:
-    """Put the draft in its place once it is on the disk."""
+    """Put the draft in its place once it is on the disk; archives that nobody has used for long go."""
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     draft.replace(archive)
+    for other in archive.parent.glob("spark-*.jsa"):
+        if time.time() - other.stat().st_atime > UNUSED:
+            other.unlink(missing_ok=True)
 
 
 def _take(lock: Path) -> bool:
@@ -184,6 +188,16 @@ def _take(lock: Path) -> bool:
     return True
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> int:
+    """Make the archive at the place that is named, or where `find_archive` looks; return the exit code."""
+    archive = Path(arguments[0]).absolute() if arguments else find_archive()
+    if archive is None:
+        sys.stderr.write("no archive is wanted, or Java or Spark is not there\n")
+        return 1
     os.nice(19)
-    sys.exit(not make_archive(Path(sys.argv[1])))
+    return 0 if make_archive(archive) else 1
+
+
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stderr)
+    sys.exit(main(sys.argv[1:]))

@@ -65,6 +65,17 @@ def test_one_that_was_cut_off_is_not_kept(archive: Path, tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_archives_that_nobody_uses_any_more_go(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, days in (("spark-old", 31), ("spark-new", 29), ("other", 31)):
+        (tmp_path / f"{name}.jsa").touch()
+        os.utime(tmp_path / f"{name}.jsa", (time.time() - days * 86_400,) * 2)
+    monkeypatch.setattr(
+        "glue_ml.class_archive._submit_command", lambda spark, script, draft: ["cp", str(archive), str(draft)]
+    )
+    assert make_archive(tmp_path / "spark-made.jsa")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.jsa", "spark-made.jsa", "spark-new.jsa"]
+
+
 def test_who_finds_another_at_it_leaves_it(tmp_path: Path) -> None:
     lock = tmp_path / "spark.lock"
     lock.touch()
