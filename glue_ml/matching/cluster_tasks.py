@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from glue_ml.matching.components import (
     make_frame,
 )
 from glue_ml.matching.model import MatchModel
-from glue_ml.matching.pipeline import parallelism
+from glue_ml.matching.pipeline import Candidates, PairBatch, Question, parallelism
 from glue_ml.matching.records import Table
 from glue_ml.matching.row_pairs import RowPairs, Rows, Scores, label_components
 from glue_ml.matching.shipping import Shipped
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 PART_PAIRS = 1_000_000  #: Pairs whose components the driver clusters at once.
 TASK_PAIRS = 200_000  #: Pairs of a task, on average: what clusters in seconds.
 BATCH_PAIRS = 50_000  #: Components are clustered together up to so many pairs; a larger one is clustered alone.
-SCORED_PAIRS = 100_000  #: Pairs whose rows are brought together at once.
+SCORED_PAIRS = 100_000  #: Pairs whose rows are brought together at once; more are scored by tasks where there are any.
 PAIRS = "lo long, hi long, probability double"
 _GROUPS = "row long, label long, confidence double"
 _COUNTED = -1  #: In place of a row: the label is a number of islands, the confidence how many of these were cut.
@@ -60,6 +60,29 @@ class PlainScorer:
         for start in range(0, len(lo), SCORED_PAIRS):
             part = order[start : start + SCORED_PAIRS]
             scored[part] = self.model.plain_probability(*self.table.gather(lo[part], hi[part]))
+        return scored
+
+
+@dataclass(frozen=True)
+class AskingScorer:
+    """Scores pairs as `scorer` does: a few here, many in Spark tasks, where the records of the candidates are."""
+
+    candidates: Candidates
+    scorer: PlainScorer
+
+    def __call__(self, lo: Rows, hi: Rows) -> Scores:
+        """Return the probability that the rows lo[i] and hi[i] match. The pairs are distinct."""
+        if len(lo) <= SCORED_PAIRS:
+            return self.scorer(lo, hi)
+        model, order, scored = self.scorer.model, np.lexsort((hi, lo)), np.empty(len(lo))
+
+        def score(batch: PairBatch) -> pa.Table:
+            probability = model.plain_probability(*batch.gathered)
+            return pa.table({"lo": batch.lo, "hi": batch.hi, "probability": probability})
+
+        asked = pa.table({"lo": lo[order], "hi": hi[order]})
+        answer = self.candidates.ask_again(Question(score, lambda parts: parts, PAIRS), asked)
+        scored[order] = answer.sort_by([("lo", "ascending"), ("hi", "ascending")]).column("probability").to_numpy()
         return scored
 
 
@@ -116,16 +139,19 @@ def cluster_table(
     *,
     method: Method | str = Method.AUTO,
     driver_edges: int = DRIVER_EDGES,
+    score_pairs: ScorePairs | None = None,
 ) -> Clustered:
     """Cluster rows 0..count-1 by the columns lo, hi and probability of a table on the driver.
 
-    By `driver`, and by `auto` up to `driver_edges` pairs, no Spark job is run. Otherwise the table becomes a DataFrame;
-    who has one already calls `cluster_frame`. Raises what `choose_method` raises.
+    By `driver`, and by `auto` up to `driver_edges` pairs, it is done here, where `score_pairs` may take the place of
+    that of the terms: it need not be a value that can be sent. Otherwise the table becomes a DataFrame; who has one
+    already calls `cluster_frame`. Raises what `choose_method` raises.
     """
     chosen = choose_method(spark, method, count_edges=lambda: len(pairs), driver_edges=driver_edges)
     pairs = pairs.select(["lo", "hi", "probability"])
     if chosen is Method.DRIVER:
-        return Clustered(terms.cluster(count, _read_pairs(pairs)), chosen, len(pairs))
+        here = terms if score_pairs is None else replace(terms, score_pairs=score_pairs)
+        return Clustered(here.cluster(count, _read_pairs(pairs)), chosen, len(pairs))
     return cluster_frame(count, make_frame(spark, pairs, PAIRS), terms, method=chosen)
 
 

@@ -17,7 +17,7 @@ from glue_ml.domain.labels import LabeledRow, label_constraints, labeled_pairs
 from glue_ml.errors import InputError, LabelError, NotReadyError
 from glue_ml.matching.blocking import BlockingIndex, build_index, choose_budget
 from glue_ml.matching.blocking_choice import block_by_labels
-from glue_ml.matching.cluster_tasks import Clustered, PlainScorer, Terms, cluster_table
+from glue_ml.matching.cluster_tasks import AskingScorer, Clustered, PlainScorer, Terms, cluster_table
 from glue_ml.matching.clustering import Clustering, Constraints
 from glue_ml.matching.comparison import FeatureName
 from glue_ml.matching.components import Method, check_method, parse_method
@@ -290,13 +290,13 @@ class FindMatchesModel:
         table, plan = candidates.table, candidates.plan
         with stages.run("score candidate pairs") as amounts:
             edges, pairs = score_edges(candidates, self.model_)
-            candidates.release()
             amounts.rows_in, amounts.rows_out, amounts.bytes = pairs, len(edges), edges.nbytes
         with stages.run("cluster") as amounts:
             if explained_links is None:
                 edges = edges.select(["lo", "hi", "probability"])
             give_back()
-            clustered = self._cluster(df.sparkSession, table, edges)
+            clustered = self._cluster(df.sparkSession, candidates, edges)
+            candidates.release()
             clustering = clustered.clustering
             counted = _count_groups(clustering)
             amounts.rows_in, amounts.rows_out, amounts.bytes = len(edges), counted["groups"], clustering.labels.nbytes
@@ -397,10 +397,11 @@ class FindMatchesModel:
             give_back()
         return Blocked(records, index)
 
-    def _cluster(self, spark: SparkSession, table: Table, edges: pa.Table) -> Clustered:
+    def _cluster(self, spark: SparkSession, candidates: Candidates, edges: pa.Table) -> Clustered:
+        table = candidates.table
         scorer = PlainScorer(self.model_, table)
-        terms = Terms(self.threshold_, scorer, self._constraints(table))
-        return cluster_table(spark, len(table), edges, terms, method=self.connected_components)
+        terms, asking = Terms(self.threshold_, scorer, self._constraints(table)), AskingScorer(candidates, scorer)
+        return cluster_table(spark, len(table), edges, terms, method=self.connected_components, score_pairs=asking)
 
     def _constraints(self, table: Table) -> Constraints:
         if self.model_.learned is None or not self.settings.enforce_provided_labels:

@@ -366,10 +366,12 @@ def read_tables(table: Table, packed: Iterable[bytes]) -> Iterator[PairBatch]:
 
 
 def cut_table(table: Table, pairs: pa.Table) -> Iterator[PairBatch]:
-    """Yield the pairs told by the columns lo, hi, those of CONTEXT and, perhaps, those of RIVALS, in batches."""
+    """Yield the pairs told by the columns lo, hi and, perhaps, those of CONTEXT and of RIVALS, in batches."""
     lo, hi = (pairs.column(name).to_numpy() for name in ("lo", "hi"))
-    rivals = stack_columns(pairs, RIVALS) if RIVALS[0] in pairs.column_names else None
-    return gather_pairs(table, lo, hi, stack_columns(pairs, CONTEXT), rivals).cut()
+    names = pairs.column_names
+    context = stack_columns(pairs, CONTEXT) if CONTEXT[0] in names else np.zeros((len(lo), len(CONTEXT)), np.float32)
+    rivals = stack_columns(pairs, RIVALS) if RIVALS[0] in names else None
+    return gather_pairs(table, lo, hi, context, rivals).cut()
 
 
 def gather_pairs(table: Table, lo: Rows, hi: Rows, context: Feature, rivals: Feature | None = None) -> PairBatch:

@@ -123,6 +123,7 @@ def spread(monkeypatch: pytest.MonkeyPatch, partitions: int, *, driver_rows: int
     """Let every step be done in so many tasks, where it is not the driver's."""
     monkeypatch.setattr(pipeline, "DRIVER_ROWS", driver_rows)
     monkeypatch.setattr(pipeline, "LEAST_ROWS_PER_TASK", 1)
+    monkeypatch.setattr(cluster_tasks, "SCORED_PAIRS", 5)
     for module in (pipeline, cluster_tasks, plan_choice, count_exchange, piece_candidates):
         monkeypatch.setattr(module, "parallelism", lambda _: partitions)
 

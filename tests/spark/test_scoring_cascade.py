@@ -11,10 +11,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glue_ml.domain.labels import LabeledRow
+from glue_ml.matching import cluster_tasks
 from glue_ml.matching.blocking import build_index, choose_budget
+from glue_ml.matching.cluster_tasks import AskingScorer, PlainScorer
 from glue_ml.matching.clustering import ClusterOptions
 from glue_ml.matching.model import MatchModel, Settings
-from glue_ml.matching.pipeline import Blocked, Candidates, DriverCandidates, SparkCandidates
+from glue_ml.matching.pipeline import Blocked, Candidates, DriverCandidates, Question, SparkCandidates
 from glue_ml.matching.records import prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, look_again, look_first, score_edges
 from glue_ml.matching.training import learn
@@ -90,3 +92,24 @@ def test_few_pairs_are_looked_at_again(case: Case) -> None:
 
 def row_names(pairs: pa.Table) -> pa.Array:
     return pa.array(pairs.column("lo").to_numpy() * 10**6 + pairs.column("hi").to_numpy())
+
+
+def test_pairs_that_nobody_proposed_are_scored_in_tasks_as_they_are_here(
+    candidates: Candidates, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_tasks, "SCORED_PAIRS", 50)
+    asked: list[int] = []
+    ask_again = type(candidates).ask_again
+
+    def count(self: Candidates, question: Question, pairs: pa.Table) -> pa.Table:
+        asked.append(len(pairs))
+        return ask_again(self, question, pairs)
+
+    monkeypatch.setattr(type(candidates), "ask_again", count)
+    drawn = np.unique(np.sort(np.random.default_rng(3).integers(0, 1_500, (400, 2)), axis=1), axis=0)
+    drawn = np.random.default_rng(4).permutation(drawn[drawn[:, 0] < drawn[:, 1]])
+    here = PlainScorer(case[1], candidates.table)
+    lo, hi = drawn.T
+    np.testing.assert_array_equal(AskingScorer(candidates, here)(lo, hi), here(lo, hi))
+    assert len(AskingScorer(candidates, here)(lo[:50], hi[:50])) == 50
+    assert asked == [len(drawn)]
