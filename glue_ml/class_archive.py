@@ -1,7 +1,7 @@
 """The classes of Spark's JVM, loaded and checked once and kept in a file: JVMs that map it start in half the time.
 
-Java calls it a dynamic archive of class data (JEP 350). A JVM that it was not made for, or that finds it damaged,
-starts as it would without one.
+Java calls it a dynamic archive of class data (JEP 350). A JVM that it was not made for starts as it would without one;
+one that was cut off would kill it, so an archive is checked before it is put in its place, whole.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def find_archive(setting: str | None = None, variables: Mapping[str, str] = os.e
     if told != "auto":
         return Path(told).expanduser().absolute()
     spark, java = find_spark(), _find_java(variables)
-    if spark is None or java is None:
+    if spark is None or java is None or not (spark / "jars").is_dir():
         return None
     # another one for what is installed later in the same places
     parts = (f"{path} {path.stat().st_mtime_ns}" for path in (spark / "jars", java))
