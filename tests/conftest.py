@@ -48,6 +48,18 @@ class People:
         return answered.getvalue().encode("utf-8")
 
 
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    """The address of moto, which answers as S3 and Glue do: AWS's own are not at hand."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A local session on two cores with Delta and Avro: the only one of this process, as Spark allows no more.

@@ -11,7 +11,6 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 
 from glue_ml.errors import AlreadyExistsError, ApiError, EntityNotFoundError, ErrorKind, GlueMLError
 from glue_ml.operations import databases, partitions, tables
@@ -34,19 +33,10 @@ def connect(endpoint: str) -> GlueClient:
     )
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def remote(server: str) -> Iterator[Mapping[str, Operation]]:
+def remote(moto: str) -> Iterator[Mapping[str, Operation]]:
     """The operations over a catalog with the empty database `db`."""
-    client = connect(server)
+    client = connect(moto)
     client.create_database(DatabaseInput={"Name": "db"})
     yield make_remote_operations(client)
     client.delete_database(Name="db")
@@ -95,10 +85,10 @@ def test_a_refusal_is_the_same_error_here(context: Context, remote: Mapping[str,
         remote["GetTable"](context, {"DatabaseName": "db", "Name": "none"})
 
 
-def test_a_table_is_looked_up(context: Context, server: str, remote: Mapping[str, Operation]) -> None:
+def test_a_table_is_looked_up(context: Context, moto: str, remote: Mapping[str, Operation]) -> None:
     storage = {"Columns": [{"Name": "id", "Type": "int"}]}
     remote["CreateTable"](context, {"DatabaseName": "db", "TableInput": {"Name": "t", "StorageDescriptor": storage}})
-    find_table = make_find_table(connect(server))
+    find_table = make_find_table(connect(moto))
     found = find_table(context, database="db", table="t", catalog_id=None)
     assert found is not None
     assert found["StorageDescriptor"]["Columns"] == storage["Columns"]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 from pyspark.sql import DataFrame, SparkSession
 
 from glue_ml.catalog import read_tables
@@ -53,19 +52,10 @@ def connect(endpoint: str) -> GlueClient:
     )
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def glue(server: str) -> Iterator[GlueClient]:
+def glue(moto: str) -> Iterator[GlueClient]:
     """A catalog with the empty database `db`."""
-    client = connect(server)
+    client = connect(moto)
     client.create_database(DatabaseInput={"Name": "db"})
     yield client
     client.delete_database(Name="db")
@@ -353,12 +343,12 @@ def test_tables_of_catalog_and_path_are_united(spark: SparkSession, glue: GlueCl
 
 
 def test_a_client_is_made_from_the_environment(
-    spark: SparkSession, glue: GlueClient, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, glue: GlueClient, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "x.csv", "1,a\n")
     spec = create(glue, describe_storage(tmp_path, PEOPLE[:2], OPEN_CSV))
     for name, value in {
-        "AWS_ENDPOINT_URL_GLUE": server, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_GLUE": moto, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from moto.s3.models import s3_backends
-from moto.server import ThreadedMotoServer
 from pyspark.sql import SparkSession
 
 from glue_ml import storage
@@ -18,24 +17,15 @@ from glue_ml.errors import NotFoundError
 from glue_ml.matching.piece_files import PieceFiles
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture(params=["local", "s3"])
 def files(
-    request: pytest.FixtureRequest, spark: SparkSession, endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    request: pytest.FixtureRequest, spark: SparkSession, moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[PieceFiles]:
     if request.param == "local":
         yield PieceFiles(str(tmp_path / "work"))
         return
     for name, value in (
-        ("AWS_ENDPOINT_URL_S3", endpoint), ("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing"),
+        ("AWS_ENDPOINT_URL_S3", moto), ("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing"),
         ("AWS_DEFAULT_REGION", "us-east-1"),
     ):  # fmt: skip
         monkeypatch.setenv(name, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any, cast
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from moto.server import ThreadedMotoServer
 
 from glue_ml import run_log
 from glue_ml.client import (
@@ -30,15 +29,6 @@ from glue_ml.domain.job import JobProgress, JobResult
 from glue_ml.errors import AccessError, GlueMLError, InputError, NotFoundError, UnavailableError
 
 RUN = Run(RunAddress("tsk-1", transform_id="tfm-1"), "EVALUATION", "SUCCEEDED", seconds=3)
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

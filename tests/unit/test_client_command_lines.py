@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner, Result
 
 from glue_ml.cli import app
@@ -32,15 +30,6 @@ def run(*arguments: str, endpoint: str = "http://127.0.0.1:9") -> Result:
         "AWS_SECRET_ACCESS_KEY": "any",
     }  # fmt: skip
     return CliRunner().invoke(app, arguments, prog_name="glue-ml", env=environment)
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

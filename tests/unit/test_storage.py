@@ -15,7 +15,6 @@ import boto3
 import pytest
 from botocore.exceptions import NoCredentialsError, NoRegionError
 from moto.s3.models import s3_backends
-from moto.server import ThreadedMotoServer
 
 from glue_ml import storage
 from glue_ml.errors import AccessError, GlueMLError, InputError, NotFoundError, UnavailableError
@@ -26,19 +25,10 @@ if TYPE_CHECKING:
 AS_ROOT = os.geteuid() == 0
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+def bucket(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
     """An empty bucket `shelf`, with boto3 pointed to it by the environment as a user would do it."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto)
     set_credentials(monkeypatch)
     client = boto3.client("s3")
     client.create_bucket(Bucket="shelf")
