@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from glue_ml import storage
 from glue_ml.domain.job import JobProgress, JobResult, JobSpec, TaskType
@@ -60,6 +60,22 @@ def run_job(task: Task, *, task_type: TaskType, arguments: Sequence[str] | None 
     if opened_here:
         _stop_session()
     return 0 if result.succeeded and written else 1
+
+
+def run_script(task: Task, *, task_type: TaskType) -> NoReturn:
+    """Do what `run_job` does and end the process with its exit code.
+
+    Where the session was opened here it ends at once: what Python would take apart object by object goes with the
+    process anyway, and would take seconds after a large table.
+    """
+    code = run_job(task, task_type=task_type)
+    if find_session() is not None:
+        sys.exit(code)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # whoever read it may be gone
+            stream.flush()
+    os._exit(code)
 
 
 def chain_progress(progress: Progress, *lengths: int) -> list[Progress]:

@@ -1,13 +1,12 @@
 """Tell how well a transform matches, by its labels: train the model if need be, and report its held-out scores."""
 
 import logging
-import sys
 from datetime import UTC, datetime
 
 from pyspark.sql import SparkSession
 
 from glue_ml.domain.job import JobResult, JobSpec, TaskType
-from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_job
+from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_script
 from glue_ml.matching.evaluation import tell_quality
 from glue_ml.matching.evaluation_report import write_report
 from glue_ml.matching.find_matches import FIT_STAGES
@@ -48,4 +47,4 @@ def evaluate(spark: SparkSession, spec: JobSpec, progress: Progress) -> JobResul
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(evaluate, task_type=TaskType.EVALUATION))
+    run_script(evaluate, task_type=TaskType.EVALUATION)

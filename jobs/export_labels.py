@@ -1,6 +1,5 @@
 """Write the labels of a transform as one CSV, in the form in which they can be imported again."""
 
-import sys
 import uuid
 from datetime import UTC, datetime
 
@@ -10,7 +9,7 @@ from glue_ml import storage
 from glue_ml.domain.job import JobResult, JobSpec, TaskType
 from glue_ml.domain.labels import export_name, render_labels
 from glue_ml.errors import NotFoundError
-from glue_ml.job_runner import Progress, require_uri, run_job
+from glue_ml.job_runner import Progress, require_uri, run_script
 from glue_ml.matching.label_table import read_labels
 
 
@@ -29,4 +28,4 @@ def export_label_file(spark: SparkSession, spec: JobSpec, progress: Progress) ->
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(export_label_file, task_type=TaskType.EXPORT_LABELS))
+    run_script(export_label_file, task_type=TaskType.EXPORT_LABELS)

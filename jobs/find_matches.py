@@ -1,6 +1,5 @@
 """Give every row of a table a match id: rows with equal ids are the same thing."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from glue_ml import storage
 from glue_ml.catalog import read_tables, write_table
 from glue_ml.domain.job import JobResult, JobSpec, TableSpec, TaskType
 from glue_ml.errors import InputError
-from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_job
+from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_script
 from glue_ml.matching import MatchResult
 from glue_ml.matching.explained_changes import explain_touched
 from glue_ml.matching.find_matches import FIT_STAGES, MATCH_STAGES, FindMatchesModel
@@ -201,4 +200,4 @@ def _read_increment(spark: SparkSession, spec: JobSpec, df: DataFrame) -> Increm
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(find_matches, task_type=TaskType.FIND_MATCHES))
+    run_script(find_matches, task_type=TaskType.FIND_MATCHES)

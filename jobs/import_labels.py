@@ -1,7 +1,6 @@
 """Add a label file to the labels of a transform, or put it in their place; a broken file changes nothing."""
 
 import logging
-import sys
 from datetime import UTC, datetime
 
 from pyspark.sql import SparkSession
@@ -9,7 +8,7 @@ from pyspark.sql import SparkSession
 from glue_ml import storage
 from glue_ml.domain.job import JobResult, JobSpec, TaskType
 from glue_ml.domain.labels import check_file_size, check_known_keys, parse_labels
-from glue_ml.job_runner import Progress, read_input, require_uri, run_job
+from glue_ml.job_runner import Progress, read_input, require_uri, run_script
 from glue_ml.matching.label_table import import_labels
 from glue_ml.matching.registry import find_known_keys
 
@@ -34,4 +33,4 @@ def import_label_file(spark: SparkSession, spec: JobSpec, progress: Progress) ->
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(import_label_file, task_type=TaskType.IMPORT_LABELS))
+    run_script(import_label_file, task_type=TaskType.IMPORT_LABELS)

@@ -1,7 +1,6 @@
 """Write a file of labelling sets: the rows whose labels would teach a transform most, for people to judge."""
 
 import logging
-import sys
 import uuid
 
 from pyspark.sql import SparkSession
@@ -10,7 +9,7 @@ from glue_ml import storage
 from glue_ml.domain.job import JobResult, JobSpec, TaskType
 from glue_ml.domain.labels import LabeledRow, render_labels
 from glue_ml.errors import NotReadyError
-from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_job
+from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri, run_script
 from glue_ml.matching.find_matches import FIT_STAGES, LABEL_STAGES
 from glue_ml.matching.registry import load_or_train_model, make_find_matches
 
@@ -43,4 +42,4 @@ def generate_labeling_sets(spark: SparkSession, spec: JobSpec, progress: Progres
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(generate_labeling_sets, task_type=TaskType.LABELING_SET_GENERATION))
+    run_script(generate_labeling_sets, task_type=TaskType.LABELING_SET_GENERATION)
