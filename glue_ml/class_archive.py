@@ -19,9 +19,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-CLASS_ARCHIVE = (
-    "GLUE_ML_CLASS_ARCHIVE"  #: The variable that names the file: "auto" in the user's cache, "off" for none.
-)
+CLASS_ARCHIVE = "GLUE_ML_CLASS_ARCHIVE"  #: The variable that names the file, see `find_archive`.
 MODULE = "glue_ml.class_archive"  #: What `python -m` is told to make the archive.
 PATIENCE = 600.0  #: Seconds after which whoever began to make an archive is taken for dead.
 UNUSED = 30 * 86_400.0  #: Seconds after which an archive is taken for that of a Spark or a Java that is gone.
@@ -42,11 +40,11 @@ def find_archive(setting: str | None = None, variables: Mapping[str, str] = os.e
         return None
     if told != "auto":
         return Path(told).expanduser().absolute()
-    spark, java = find_spark(), _find_java(variables)
+    spark, java = find_spark(), find_java(variables)
     if spark is None or java is None or not (spark / "jars").is_dir():
         return None
     # another one for what is installed later in the same places
-    parts = (f"{path} {path.stat().st_mtime_ns}" for path in (spark / "jars", java))
+    parts = (f"{path} {path.stat().st_mtime_ns}" for path in (spark / "jars", Path(java).resolve()))
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     cache = variables.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser().absolute() / "glue-ml" / f"spark-{name}.jsa"
@@ -152,18 +150,18 @@ def _choose_variables(variables: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _find_java(variables: Mapping[str, str]) -> Path | None:
+def find_java(variables: Mapping[str, str] = os.environ) -> str | None:
+    """Return the Java that Spark starts, of JAVA_HOME or on the path; None where there is none."""
     home = variables.get("JAVA_HOME")
-    found = shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
-    return None if found is None else Path(found).resolve()
+    return shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
 
 
 def _is_whole(draft: Path) -> bool:
     """Whether a JVM maps the draft: one that was cut off would kill it."""
-    java = _find_java(os.environ)
+    java = find_java()
     if java is None or not draft.is_file():
         return False
-    checked = [str(java), "-XX:+VerifySharedSpaces", f"-XX:SharedArchiveFile={draft}", "-version"]
+    checked = [java, "-XX:+VerifySharedSpaces", f"-XX:SharedArchiveFile={draft}", "-version"]
     return subprocess.run(checked, capture_output=True, check=False, cwd=draft.parent).returncode == 0  # noqa: S603
 
 

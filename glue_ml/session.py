@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glue_ml.class_archive import find_archive, name_options
+from glue_ml.class_archive import find_archive, find_java, name_options
 from glue_ml.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -228,7 +227,7 @@ def _machine_memory() -> int:
 
 def _check_java() -> None:
     home = os.environ.get("JAVA_HOME")
-    java = shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
+    java = find_java()
     advice = f"install Java {OLDEST_JAVA} or newer, or point JAVA_HOME to it"
     if java is None:
         raise InputError(f"Java was not found{f' in JAVA_HOME={home}' if home else ''}; {advice}")

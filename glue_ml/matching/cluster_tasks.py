@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glue_ml.matching.clustering import Clustering, ClusterOptions, Constraints, ScorePairs, cluster_islands
+from glue_ml.matching.clustering import Clustering, ClusterOptions, Constraints, ScorePairs, cluster, cluster_islands
 from glue_ml.matching.components import (
     DRIVER_EDGES,
     LEFT_EDGES,
@@ -100,6 +100,11 @@ class Terms:
 
         What is held beside the pairs and a few numbers for each row grows with `most`.
         """
+        if len(pairs.lo) <= most:
+            return cluster(
+                count, pairs.lo, pairs.hi, pairs.probability, threshold=self.threshold, score_pairs=self.score_pairs,
+                constraints=self.constraints, options=self.options,
+            )  # fmt: skip
         labels, confidence, islands, cut = np.arange(count), np.ones(count), 0, 0
         must = self.constraints.must_link.reshape(-1, 2)
         names = label_components(count, np.append(pairs.lo, must[:, 0]), np.append(pairs.hi, must[:, 1]))
