@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from glue_ml import storage
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]  #: Stage name, stages done, stages in all.
 Task = Callable[["SparkSession", JobSpec, Progress], JobResult]
+LoadTask = Callable[[], Task]  #: Imports a task, so that what goes wrong there is told in the result, too.
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +47,8 @@ The exit code is 0 if the task succeeded and 1 if not.
 """
 
 
-def run_job(task: Task, *, task_type: TaskType, arguments: Sequence[str] | None = None) -> int:
-    """Carry out `task` on the run directory named by the arguments (by default the process's); return the exit code.
+def run_job(load_task: LoadTask, *, task_type: TaskType, arguments: Sequence[str] | None = None) -> int:
+    """Carry out a task on the run directory named by the arguments (by default the process's); return the exit code.
 
     Whatever happens once the run directory is known ends in a `result.json`: an error is classified and told in one
     sentence, and its traceback goes to the log only. A session that is already there is used and left open.
@@ -55,20 +58,21 @@ def run_job(task: Task, *, task_type: TaskType, arguments: Sequence[str] | None 
     logging.getLogger("glue_ml").setLevel(logging.INFO)
     opened_here = find_session() is None
     with _stop_on_signals():
-        result = _perform(task, task_type, directory)
+        result = _perform(load_task, task_type, directory)
         written = directory.write_result(result)
     if opened_here:
         _stop_session()
     return 0 if result.succeeded and written else 1
 
 
-def run_script(task: Task, *, task_type: TaskType) -> NoReturn:
+def run_script(load_task: LoadTask, *, task_type: TaskType) -> NoReturn:
     """Do what `run_job` does and end the process with its exit code.
 
     Where the session was opened here it ends at once: what Python would take apart object by object goes with the
     process anyway, and would take seconds after a large table.
     """
-    code = run_job(task, task_type=task_type)
+    sys.path[:] = leave_out_zips(sys.path, os.environ.get("SPARK_HOME"))
+    code = run_job(load_task, task_type=task_type)
     if find_session() is not None:
         sys.exit(code)
     logging.shutdown()
@@ -76,6 +80,21 @@ def run_script(task: Task, *, task_type: TaskType) -> NoReturn:
         with suppress(OSError):  # whoever read it may be gone
             stream.flush()
     os._exit(code)
+
+
+def leave_out_zips(path: Sequence[str], spark_home: str | None) -> list[str]:
+    """Return a module search path without the zips of Spark's Python, where pip installed just this Spark.
+
+    spark-submit puts these zips first. They hold sources alone, which each process would compile anew.
+    """
+    if spark_home is None:
+        return list(path)
+    zips = Path(spark_home, "python", "lib")
+    rest = [entry for entry in path if Path(entry).suffix != ".zip" or Path(entry).parent != zips]
+    found = {name: PathFinder.find_spec(name, rest) for name in ("pyspark", "py4j")}
+    installed = Path(spark_home).parent
+    same = all(spec and spec.origin == str(installed / name / "__init__.py") for name, spec in found.items())
+    return rest if same else list(path)
 
 
 def chain_progress(progress: Progress, *lengths: int) -> list[Progress]:
@@ -171,12 +190,13 @@ def _parse_arguments(task_type: TaskType, arguments: Sequence[str] | None) -> st
     return str(parser.parse_args(arguments).run_directory)
 
 
-def _perform(task: Task, task_type: TaskType, directory: _RunDirectory) -> JobResult:
+def _perform(load_task: LoadTask, task_type: TaskType, directory: _RunDirectory) -> JobResult:
     started = time.monotonic()
     try:
         spec = directory.read_spec(task_type)
         progress = _ProgressTeller(directory, task_type)
         progress("start Spark", 0, 1)
+        task = load_task()
         result = task(open_session(f"glue-ml {task_type} {spec.transform_id}"), spec, progress)
     except KeyboardInterrupt as error:
         logger.warning("the run was stopped")

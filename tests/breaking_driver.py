@@ -22,7 +22,7 @@ from glue_ml.domain.job import TaskType
 from glue_ml.job_runner import run_job
 from glue_ml.matching import pipeline
 from glue_ml.session import open_session
-from jobs.find_matches import find_matches
+from glue_ml.tasks.find_matches import find_matches
 
 Task = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
 
@@ -87,7 +87,7 @@ def main(folder: str, stages: list[str], arguments: list[str]) -> int:
     session = open_session("glue-ml FIND_MATCHES")
     if stages:
         break_stages(session, folder, set(stages))
-    code = run_job(find_matches, task_type=TaskType.FIND_MATCHES, arguments=arguments)
+    code = run_job(lambda: find_matches, task_type=TaskType.FIND_MATCHES, arguments=arguments)
     session.stop()
     return code
 

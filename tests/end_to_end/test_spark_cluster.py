@@ -21,9 +21,9 @@ from glue_ml.job_runner import Task, run_job
 from glue_ml.launchers.launcher import Application
 from glue_ml.launchers.spark_options import render_standalone
 from glue_ml.session import JAR_CACHE
-from jobs.find_matches import find_matches
-from jobs.import_labels import import_label_file
-from jobs.labeling_set_generation import generate_labeling_sets
+from glue_ml.tasks.find_matches import find_matches
+from glue_ml.tasks.import_labels import import_label_file
+from glue_ml.tasks.labeling_set_generation import generate_labeling_sets
 from tests.standalone import SHORT_JVM, find_spark, make_environment, open_cluster
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Transform:
 
     def run_here(self, name: str, task_type: TaskType, **members: Any) -> dict[str, Any]:
         directory = self.write_spec(name, task_type, **members)
-        assert run_job(TASKS[task_type], task_type=task_type, arguments=["--run-directory", directory]) == 0
+        assert run_job(lambda: TASKS[task_type], task_type=task_type, arguments=["--run-directory", directory]) == 0
         result: dict[str, Any] = json.loads((Path(directory) / "result.json").read_bytes())
         return result
 

@@ -21,7 +21,7 @@ from glue_ml.domain.labels import LabeledRow
 from glue_ml.errors import InputError, NotFoundError, NotReadyError, UnavailableError
 from glue_ml.job_runner import run_job
 from glue_ml.matching.label_table import import_labels
-from jobs.find_matches import find_matches
+from glue_ml.tasks.find_matches import find_matches
 from tests.glue_server import describe_transform, serve_transforms
 from tests.people import Person, f1_score, make_people
 
@@ -166,7 +166,7 @@ def test_the_job_matches_new_rows_with_the_model_that_scripts_use(
         compute_match_confidence_scores=True,
     )
     (tmp_path / "spec.json").write_text(spec.to_json())
-    code = run_job(find_matches, task_type=TaskType.FIND_MATCHES, arguments=["--run-directory", str(tmp_path)])
+    code = run_job(lambda: find_matches, task_type=TaskType.FIND_MATCHES, arguments=["--run-directory", str(tmp_path)])
     result = json.loads((tmp_path / "result.json").read_bytes())
     assert code == 0, result
     output = spark.read.parquet(str(tmp_path / "output"))

@@ -16,7 +16,7 @@ from glue_ml.matching import FindMatchesModel, MatchResult
 from glue_ml.matching.enforced import merge_groups, read_enforced
 from glue_ml.matching.enforced_labels import EnforcedLabels
 from glue_ml.matching.incremental import count_groups, match_increment, prepare_increment
-from jobs.find_matches import check_apart
+from glue_ml.tasks.find_matches import check_apart
 
 
 class FixedModel(FindMatchesModel):

@@ -29,7 +29,7 @@ def run(spark: SparkSession, tmp_path: Path) -> Run:
     (tmp_path / "spec.json").write_text(SPEC.to_json())
 
     def carry_out(task: Callable[[SparkSession, JobSpec, Progress], JobResult]) -> tuple[int, dict[str, Any]]:
-        code = run_job(task, task_type=TaskType.EVALUATION, arguments=["--run-directory", tmp_path.as_uri()])
+        code = run_job(lambda: task, task_type=TaskType.EVALUATION, arguments=["--run-directory", tmp_path.as_uri()])
         assert find_session() is spark
         assert spark.range(2).count() == 2
         return code, json.loads((tmp_path / "result.json").read_bytes())

@@ -20,11 +20,11 @@ from glue_ml.job_runner import Task, run_job
 from glue_ml.matching import report_charts
 from glue_ml.matching.find_matches import FIT_STAGES, MATCH_STAGES
 from glue_ml.matching.label_table import label_version, read_labels
-from jobs.evaluation import evaluate
-from jobs.export_labels import export_label_file
-from jobs.find_matches import find_matches
-from jobs.import_labels import import_label_file
-from jobs.labeling_set_generation import generate_labeling_sets
+from glue_ml.tasks.evaluation import evaluate
+from glue_ml.tasks.export_labels import export_label_file
+from glue_ml.tasks.find_matches import find_matches
+from glue_ml.tasks.import_labels import import_label_file
+from glue_ml.tasks.labeling_set_generation import generate_labeling_sets
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,7 +63,7 @@ class Transform:
             **members,
         )
         (directory / "spec.json").write_text(spec.to_json())
-        code = run_job(TASKS[task_type], task_type=task_type, arguments=["--run-directory", str(directory)])
+        code = run_job(lambda: TASKS[task_type], task_type=task_type, arguments=["--run-directory", str(directory)])
         result: dict[str, Any] = json.loads((directory / "result.json").read_bytes())
         assert code == (0 if result["succeeded"] else 1)
         self.results.append(result)

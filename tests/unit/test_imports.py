@@ -49,10 +49,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the one module that draws: its libraries come with an extra
     "glue_ml.matching.report_charts": {"altair", "vl_convert"},
     "glue_ml.synthetic": {"glue_ml.errors", "glue_ml.domain", *NUMERIC},
-    "jobs": {
+    "glue_ml.tasks": {
         "glue_ml.domain", "glue_ml.errors", "glue_ml.storage", "glue_ml.catalog", "glue_ml.matching",
         "glue_ml.job_runner", *SPARK,
     },
+    "jobs": {"glue_ml.domain", "glue_ml.job_runner", "glue_ml.tasks"},
     # the control half: neither Spark nor the engine
     "glue_ml.store": {"glue_ml.errors", "glue_ml.domain", "sqlalchemy", "alembic"},
     "glue_ml.operations": {"glue_ml.errors", "glue_ml.domain", "glue_ml.storage", "glue_ml.store", "sqlalchemy"},
