@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -35,6 +36,7 @@ _PACKAGE = Path(__file__).parent.parent
 _TAIL_BYTES = 4096
 _LONGEST_LINE = 500
 _KILL_ROUNDS = 10
+_MOMENT = 0.001
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +74,8 @@ class LocalLauncher:
                 self._prepare(application, place)
             except OSError as error:
                 raise UnavailableError(f"{error.filename} cannot be written: {error.strerror}") from error
-            self._supervisors[application.token] = self._supervise(application, place)
+            self._supervisors[application.token] = pid = self._supervise(application, place)
+            _await_name(pid)
         return application.token
 
     def find(self, token: str) -> str | None:
@@ -243,6 +246,14 @@ def _find_supervisor(place: Path) -> psutil.Process | None:
         process = psutil.Process(told["pid"])
         return process if _supervises(process, place) else None
     return None
+
+
+def _await_name(pid: int) -> None:
+    """Return when a new process has its command line, by which others know it: a moment after it has its number."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        while not process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(_MOMENT)
 
 
 def _supervises(process: psutil.Process, place: Path) -> bool:

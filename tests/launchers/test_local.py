@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,22 @@ def test_a_clock_that_is_set_does_not_make_an_application_gone(bench: Bench, mon
 
 
 def test_an_application_is_running_from_its_submission_on_for_every_launcher(bench: Bench) -> None:
+    handle = bench.submit(bench.make(), bench.application("sleeps"))
+    assert bench.make().poll(handle).state is ApplicationState.RUNNING
+
+
+def test_a_supervisor_that_has_no_command_line_yet_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system shows it a moment after the process is there; here it takes three looks."""
+    read, nameless = psutil.Process.cmdline, Counter[int]()
+
+    def read_late(process: psutil.Process) -> list[str]:
+        command = read(process)
+        if command[-2:-1] != [supervisor.MODULE]:
+            return command
+        nameless[process.pid] += 1
+        return command if nameless[process.pid] > 3 else []
+
+    monkeypatch.setattr(psutil.Process, "cmdline", read_late)
     handle = bench.submit(bench.make(), bench.application("sleeps"))
     assert bench.make().poll(handle).state is ApplicationState.RUNNING
 
