@@ -29,10 +29,12 @@ class Increment:
     """Existing and new rows put under one another.
 
     `rows` are all of them without ids, in the columns of the existing ones, then those that only the new ones have;
-    `ids` has the key as text and the match id of each existing row; all ids from `first_free` on are free.
+    `added` are the new ones alone, in the same columns; `ids` has the key as text and the match id of each existing
+    row; all ids from `first_free` on are free.
     """
 
     rows: DataFrame
+    added: DataFrame
     ids: DataFrame
     primary_key: str
     first_free: int
@@ -57,7 +59,8 @@ def prepare_increment(existing: DataFrame, incremental: DataFrame, *, primary_ke
     first_free = _find_first_free(ids)
     _check_apart(ids, incremental, primary_key)
     dropped = [name for name in existing.columns if name.casefold() in (MATCH_ID, CONFIDENCE)]
-    return Increment(_unite(existing.drop(*dropped), incremental), ids, primary_key, first_free)
+    kept, added = _align_columns(existing.drop(*dropped), incremental)
+    return Increment(kept.union(added), added, ids, primary_key, first_free)
 
 
 def match_increment(
@@ -171,15 +174,15 @@ def _check_apart(ids: DataFrame, incremental: DataFrame, primary_key: str) -> No
         )
 
 
-def _unite(existing: DataFrame, incremental: DataFrame) -> DataFrame:
-    """The rows of both, the columns of existing ones first; names that differ by case only are the same."""
+def _align_columns(existing: DataFrame, incremental: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Both in the same columns, those of the existing rows first; names that differ by case only are the same."""
     tables = [{field.name.casefold(): field for field in df.schema.fields} for df in (existing, incremental)]
     names = list(dict.fromkeys([*tables[0], *tables[1]]))
-    aligned = [
+    kept, added = (
         df.select(*(_align(table, [t.get(name) for t in tables], name) for name in names))
         for df, table in zip((existing, incremental), tables, strict=True)
-    ]
-    return aligned[0].union(aligned[1])
+    )
+    return kept, added
 
 
 def _align(table: dict[str, T.StructField], fields: Sequence[T.StructField | None], name: str) -> Column:

@@ -28,11 +28,22 @@ from glue_ml.matching.match_state import OUTGROWN, MatchState, Step, advance_sta
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.row_pairs import Flags, Rows
 from glue_ml.matching.state_files import load_state, save_state
-from glue_ml.matching.table import CONFIDENCE, MATCH_ID, attach_groups, check_table, collect_arrow, quote, read_rows
+from glue_ml.matching.table import (
+    CONFIDENCE,
+    KEY,
+    MATCH_ID,
+    attach_groups,
+    check_table,
+    collect_arrow,
+    name_rows,
+    quote,
+    read_rows,
+)
 
 logger = logging.getLogger(__name__)
 
 LEDGER = "ledger"  #: The Delta table below the place of the state.
+_IS_NEW = "__glue_ml_is_new"  #: A column of the rows that are merged.
 LEDGER_SCHEMA = T.StructType(
     [
         T.StructField("match_id", T.LongType()),
@@ -141,17 +152,21 @@ def merge_into_delta(uri: str, increment: Increment, kept: KeptMatches, *, score
     table = DeltaTable.forPath(spark, uri)
     schema = {field.name.casefold(): field for field in table.toDF().schema.fields}
     groups = kept.groups(scores=scores, changed_only=True)
-    changed = attach_groups(increment.rows, groups, primary_key=key).where(F.col(MATCH_ID).isNotNull())
-    if missing := [name for name in changed.columns if name.casefold() not in schema]:
+    told = groups.select(groups.column_names[1:])
+    names = [*increment.added.columns, *told.column_names]
+    if missing := [name for name in names if name.casefold() not in schema]:
         raise InputError(f"the Delta table {uri} has no column {missing[0]!r}; write a new output, or drop the column")
-    names = {schema[name.casefold()].name: name for name in changed.columns}
     values: dict[str, str | Column] = {
-        quote(own): F.col(f"new.{quote(name)}").cast(schema[name.casefold()].dataType) for own, name in names.items()
+        quote(field.name): F.col(f"new.{quote(name)}").cast(field.dataType)
+        for name, field in ((name, schema[name.casefold()]) for name in names)
     }
-    told = {quote(schema[name].name) for name in (MATCH_ID, CONFIDENCE) if name in map(str.casefold, changed.columns)}
-    same = F.col(f"old.{quote(schema[key.casefold()].name)}") == F.col(f"new.{quote(key)}")
-    merge = table.alias("old").merge(changed.alias("new"), same)
-    merge.whenMatchedUpdate(set={name: values[name] for name in told}).whenNotMatchedInsert(values=values).execute()
+    updated = {quote(schema[name].name): values[quote(schema[name].name)] for name in told.column_names}
+    # existing rows are told by their keys alone: the rest of them is in the table, and need not be read for this
+    added = increment.added.withColumns({KEY: F.col(quote(key)).cast("string"), _IS_NEW: F.lit(True)})
+    changed = name_rows(spark, groups.column(0), told).join(added, on=KEY, how="left")
+    same = F.col(f"old.{quote(schema[key.casefold()].name)}").cast("string") == F.col(f"new.{KEY}")
+    merge = table.alias("old").merge(changed.alias("new"), same).whenMatchedUpdate(set=updated)
+    merge.whenNotMatchedInsert(condition=F.col(f"new.{_IS_NEW}"), values=values).execute()
 
 
 def open_state(uri: str, model: FindMatchesModel) -> MatchState | None:

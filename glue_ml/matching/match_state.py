@@ -30,6 +30,7 @@ from glue_ml.matching.ledger import NO_ID, LedgerEntry, assign_ids
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.records import Records, ValueCounts, count_values, prepare_records
 from glue_ml.matching.row_pairs import Rows, Scores
+from glue_ml.matching.threads import map_at_once
 from glue_ml.matching.touched import Found, match_changed, match_everything
 from glue_ml.matching.touched_pairs import Judge, ListRows
 
@@ -152,7 +153,7 @@ def judge_by(
         records = prepare_records(table.take(pa.array(rows)), model.profiles, values, model.semantics)
         left, right = place[: len(lo)], place[len(lo) :]
         parts = [slice(start, start + PAIRS_PER_BATCH) for start in range(0, len(lo), PAIRS_PER_BATCH)]
-        return [measure(records, left[part], right[part], part) for part in parts]
+        return map_at_once(lambda part: measure(records, left[part], right[part], part), parts)
 
     def score(lo: Rows, hi: Rows, context: Feature) -> tuple[Scores, Scores]:
         def measure(records: Records, left: Rows, right: Rows, part: slice) -> tuple[Scores, Scores]:

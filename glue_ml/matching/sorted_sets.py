@@ -22,7 +22,10 @@ def look_up(values: Numbers, known: Numbers) -> tuple[Numbers, npt.NDArray[np.bo
     """Return where each of `values` is in `known`, which is ascending, and whether it is there; 0 where it is not."""
     if len(known) == 0:
         return np.zeros(len(values), dtype=np.int64), np.zeros(len(values), dtype=bool)
-    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    # in order one search begins where the one before it ended: several times as fast on millions
+    order = np.argsort(values)
+    place = np.empty(len(values), dtype=np.int64)
+    place[order] = np.minimum(np.searchsorted(known, values[order]), len(known) - 1)
     found = known[place] == values
     return np.where(found, place, 0), found
 

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from glue_ml.matching.blocking import BlockingIndex, rank_found
-from glue_ml.matching.candidate_lists import CandidateLists
+from glue_ml.matching.candidate_lists import CandidateLists, order_lists
 from glue_ml.matching.clustering import cluster, cluster_islands, label_components
 from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores
+from glue_ml.matching.threads import map_at_once
 from glue_ml.matching.touched_pairs import Judge, Scored, score_all, score_changed, select_lists
 
 Cosines = npt.NDArray[np.float32]
@@ -112,9 +113,10 @@ def find_entered(index: BlockingIndex, rows: Rows, bounds: Bounds) -> list[tuple
 
 def _renumber_lists(lists: CandidateLists, places: Rows) -> CandidateLists:
     """Return the entries whose both rows stayed, under their new numbers."""
-    row, other = places[lists.row], places[lists.other]
-    stayed = (row >= 0) & (other >= 0)
-    return select_lists(replace(lists, row=row, other=other), stayed)
+    moved = replace(lists, row=places[lists.row], other=places[lists.other])
+    if (places >= 0).all():
+        return moved  # there may be tens of millions of entries to copy
+    return select_lists(moved, (moved.row >= 0) & (moved.other >= 0))
 
 
 def _renumber_bounds(bounds: Bounds, places: Rows, count: int) -> Bounds:
@@ -143,23 +145,26 @@ def _update_lists(judge: Judge, lists: CandidateLists, moved: CandidateLists, bo
         _grow_lists(index, select_lists(moved, grown[moved.row]), entered),
     ]
     joined = CandidateLists(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(moved)))
-    return select_lists(joined, np.lexsort((joined.rank, joined.row))), np.flatnonzero(anew | grown)
+    # each part is in order, and has all of a row's list: the sort merges them
+    return select_lists(joined, np.argsort(joined.row, kind="stable")), np.flatnonzero(anew | grown)
 
 
 def _grow_lists(
     index: BlockingIndex, lists: CandidateLists, entered: Sequence[tuple[Rows, Rows, Cosines]]
 ) -> CandidateLists:
     """Return `lists` with those that came into them, and without those that had to go for it."""
-    found = []
-    for bit, (view, (owner, entrant, cosine)) in enumerate(zip(index.views, entered, strict=True)):
-        listed = lists.views & (1 << bit) > 0
+
+    def grow(bit: int) -> Rows:
+        view, (owner, entrant, cosine) = index.views[bit], entered[bit]
+        listed = np.flatnonzero(lists.views & (1 << bit))
         row, other = np.append(lists.row[listed], owner), np.append(lists.other[listed], entrant)
         cosine = np.append(view.cosine(lists.row[listed], lists.other[listed]), cosine)
-        order = np.lexsort((other, -cosine, row))
+        order = order_lists(row, other, cosine)
         row, other = row[order], other[order]
         first = np.arange(len(row)) - np.searchsorted(row, row) < index.budget.top_k
-        found.append(row[first] * index.rows + other[first])
-    return rank_found(index, found)
+        return row[first] * index.rows + other[first]
+
+    return rank_found(index, map_at_once(grow, range(len(index.views))))
 
 
 # ---- groups

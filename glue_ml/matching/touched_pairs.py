@@ -106,7 +106,7 @@ def score_changed(
     stale = _find_stale(first, np.append(moved, _find_left_behind(before.first, places)), anew, judge.index.rows)
     stale &= is_in(first.key(judge.index.rows), hopeful.key(judge.index.rows))
     again = first.select(stale)
-    rivals = measure_rivals(first.probability, *find_rivals(first.lo, first.hi, first.probability))[stale]
+    rivals = measure_rivals(again.probability, *find_rivals(first.lo, first.hi, first.probability, stale))
     is_end = np.isin(lists[1].row, np.append(again.lo, again.hi))
     known = look_up_context(select_lists(lists[1], is_end), again.lo, again.hi)
     seen = _keep(again.lo, again.hi, judge.score_again(again.lo, again.hi, known, rivals), judge.floor)
@@ -151,7 +151,8 @@ def _code_pairs(lists: CandidateLists, count: int) -> Rows:
 
 def select_lists(lists: CandidateLists, chosen: Flags | Rows) -> CandidateLists:
     """Return some entries of the lists."""
-    return CandidateLists(*(getattr(lists, f.name)[chosen] for f in fields(lists)))
+    places = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+    return CandidateLists(*(getattr(lists, f.name)[places] for f in fields(lists)))
 
 
 def _find_changed_pairs(
