@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from glue_ml.matching.threads import map_at_once
 from glue_ml.matching.tokens import Incidence
 
 Rows = npt.NDArray[np.int64]
@@ -53,7 +54,7 @@ class FeatureSets:
         What is left out counts for the length: two rows that share nothing else are not made more alike by it.
         """
         stored = kept & (weights > 0)
-        parts = [self._weigh_rows(rows, weights, stored) for rows in list_blocks(self.rows)]
+        parts = map_at_once(lambda rows: self._weigh_rows(rows, weights, stored), list_blocks(self.rows))
         data, indices, lengths = (np.concatenate(each) for each in zip(*parts, strict=True))
         return Incidence((data, indices, np.concatenate([[0], np.cumsum(lengths)])), shape=(self.rows, len(self.codes)))
 
@@ -82,17 +83,19 @@ def unite(parts: Sequence[tuple[Incidence, Numbers]], rows: int) -> tuple[Rows, 
 
     A part is a 0/1 matrix (distinct values x features) with an empty last row, and the value of each row, -1 for none.
     """
-    lengths, numbers = [np.zeros(1, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
-    for block in list_blocks(rows) if parts else ():
+
+    def unite_block(block: slice) -> tuple[Rows, Numbers]:
         entries = np.concatenate([_number_entries(matrix[codes[block]]) for matrix, codes in parts])
         # one sort of numbers takes half the time of adding up the matrices
         entries.sort()
         distinct = entries[np.append(True, entries[1:] != entries[:-1])[: len(entries)]]
-        lengths.append(np.bincount(distinct >> NUMBER_BITS, minlength=block.stop - block.start))
-        numbers.append((distinct & NUMBER_MASK).astype(np.int32))
+        lengths = np.bincount(distinct >> NUMBER_BITS, minlength=block.stop - block.start)
+        return lengths, (distinct & NUMBER_MASK).astype(np.int32)
+
     if not parts:
-        lengths.append(np.zeros(rows, dtype=np.int64))
-    return np.cumsum(np.concatenate(lengths)), np.concatenate(numbers)
+        return np.zeros(rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
+    lengths, numbers = zip(*map_at_once(unite_block, list_blocks(rows)), strict=True)
+    return np.cumsum(np.concatenate([[0], *lengths])), np.concatenate(numbers)
 
 
 def _number_entries(matrix: Incidence) -> Rows:

@@ -267,10 +267,13 @@ def prepare_records(
     wordy = [i for i, profile in enumerate(profiles) if profile.kind not in WORDLESS]
     matrices, vocabulary = build_incidence(map_at_once(split_words, [encoded[i][1] for i in wordy]))
     words = {i: add_empty_row(matrix) for i, matrix in zip(wordy, matrices, strict=True)}
-    columns = tuple(
-        _build_column(profile, codes, values, words.get(i), _count_column(codes, values, counts, i))
-        for i, (profile, (codes, values)) in enumerate(zip(profiles, encoded, strict=True))
-    )
+
+    def build(place: int) -> Column:
+        codes, values = encoded[place]
+        counted = _count_column(codes, values, counts, place)
+        return _build_column(profiles[place], codes, values, words.get(place), counted)
+
+    columns = tuple(map_at_once(build, range(len(encoded))))
     records = Records(keys, columns, _union_words(columns, len(keys), len(vocabulary)), vocabulary, counts)
     return records if semantics is None else add_meaning(records, semantics)
 
