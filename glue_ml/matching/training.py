@@ -249,7 +249,8 @@ def sort_out_unproposed(lesson: Lesson, probability: Scores, *, threshold: float
     sets = [pairs.sets[i] for i in order.tolist()]
     implied = order[find_unproposed(pairs.left[order], pairs.right[order], sets, lesson.listed[order])]
     names = tuple(pairs.sets[i] for i in implied.tolist())
-    return Unproposed(names, lesson.listed[implied], probability[implied] >= threshold)
+    rows = len(np.unique(np.append(pairs.left, pairs.right)))
+    return Unproposed(names, lesson.listed[implied], probability[implied] >= threshold, rows)
 
 
 def hold_out(records: Records, pairs: TrainingPairs, probability: Scores, slips: Flags) -> HeldOut:

@@ -18,9 +18,8 @@ Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
 
-EXPECTED = (
-    10.0  #: Proposed matches that are taken for seen before any is: one wrong label must not tell of a blind blocking.
-)
+EXPECTED = 10.0  #: Proposed matches taken for seen before any is: one wrong label must not tell of a blind blocking.
+MISPUT = 0.01  #: Share of labelled rows that are put with the wrong ones: a match each, which nobody proposes.
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,13 @@ class Unproposed:
     """Labelled matches that were not chosen because blocking proposed them, so they tell what it misses.
 
     Of each: its set, whether blocking proposes it all the same, and whether the pair alone would be called a match.
+    `rows`: how many rows were labelled in all.
     """
 
     sets: tuple[str, ...]
     listed: Flags
     found: Flags
+    rows: int = 0
 
 
 def estimate_coverage(unproposed: Unproposed) -> float:
@@ -68,13 +69,14 @@ def resample_coverage(unproposed: Unproposed, names: Sequence[str], weight: Scor
     """Return the share of matches that blocking proposes, and of the others the share found anyway, by resample.
 
     `weight` (resamples x names): how often each set counts. The share is drawn towards 1, as blocking mostly proposes
-    nearly all (EXPECTED).
+    nearly all (EXPECTED), and so many of the others are taken for wrong labels as there may well be (MISPUT): nothing
+    else is as unlike a match as what a slip calls one.
     """
     place = number_sets(unproposed.sets, names)
     kinds = (np.ones(len(place), dtype=bool), unproposed.listed, ~unproposed.listed & unproposed.found)
     every, listed, found = (weight @ np.bincount(place[kind], minlength=len(names)) for kind in kinds)
-    share = (listed + EXPECTED) / (every + EXPECTED)
     missed = every - listed
+    share = (listed + EXPECTED) / (listed + np.maximum(missed - MISPUT * unproposed.rows, 0.0) + EXPECTED)
     return share, np.divide(found, missed, out=np.zeros(len(weight)), where=missed > 0)
 
 

@@ -87,6 +87,17 @@ class TestEstimate:
             )
         assert (np.mean(inside, axis=0) >= 0.82).all()
 
+    def test_a_wrong_label_or_two_do_not_make_matches_be_told_of_everywhere(self) -> None:
+        """As where somebody calls a pair a match that is nothing alike, and it was drawn at random."""
+        errors = []
+        for seed in range(10):
+            sample = label(seed, telling=150, random=40, table=seed)
+            lowest = np.argsort(np.where(sample.is_random, sample.score, 1.0), kind="stable")[:2]
+            assert not sample.is_match[lowest].any()
+            wrong = replace(sample, is_match=np.where(np.isin(np.arange(190), lowest), True, sample.is_match))
+            errors.append(estimate(wrong, table=seed).recall - truth(seed)[1])
+        assert np.abs(errors).mean() < 0.05  # 0.36 where every label is believed
+
     def test_random_pairs_tell_a_slope_that_is_far_from_the_prior(self) -> None:
         gentle = fit_population_calibration(label(1, telling=150, random=300, slope=0.7))
         steep = fit_population_calibration(label(1, telling=150, random=300, slope=3.5))
@@ -125,7 +136,7 @@ class TestEstimate:
         sample = Sample(np.array([0.2, 0.9]), np.full(2, is_match), np.zeros(2, dtype=bool), ("a", "a"))
         assert fit_population_calibration(sample) == Calibration(PRIOR[1], PRIOR[0])
         found = estimate(sample)
-        assert found.f1_interval[0] < found.f1 < found.f1_interval[1]
+        assert found.f1_interval[0] < found.f1 <= found.f1_interval[1]
 
     def test_one_set_only_still_has_an_interval_from_the_prior(self) -> None:
         sample = replace(label(5, telling=60, random=0), sets=("only",) * 60)
@@ -187,6 +198,12 @@ class TestUnproposed:
     def test_one_wrong_label_does_not_tell_of_a_blocking_that_misses_all(self) -> None:
         nowhere = np.array([False])
         assert estimate_coverage(Unproposed(("wrong",), nowhere, nowhere)) > 0.9
+
+    def test_a_few_unproposed_matches_of_many_rows_are_taken_for_wrong_labels(self) -> None:
+        nowhere, sets = np.zeros(4, dtype=bool), ("a", "b", "c", "d")
+        of_many, of_few = (estimate_coverage(Unproposed(sets, nowhere, nowhere, rows)) for rows in (400, 100))
+        assert of_many == 1.0
+        assert of_few == EXPECTED / (3 + EXPECTED)
 
 
 class TestPopulation:
