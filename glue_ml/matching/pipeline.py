@@ -237,7 +237,7 @@ class SparkCandidates(_OfBlocked):
         return ask(question, bundles, self._open_table, read_bundle)
 
     def ask_again(self, question: Question, pairs: pa.Table) -> pa.Table:
-        """Return the merged answer over `pairs`. Cost: one Spark job."""
+        """Return the merged answer over `pairs`. Cost: two Spark jobs, one of them short."""
         return ask(question, spread_pairs(self.spark, pairs), self._open_table, read_tables)
 
     def release(self) -> None:
@@ -334,9 +334,13 @@ def _list_task(
 
 
 def spread_pairs(spark: SparkSession, pairs: pa.Table) -> DataFrame:
-    """Return a table of pairs in pieces, each a row of its own partition: part (long), packed (binary)."""
-    pieces = [(place, _pack_table(part)) for place, part in enumerate(deal_pairs(pairs, parallelism(spark)))]
-    return spark.createDataFrame(pieces, PACKED).repartition(len(pieces), "part")
+    """Return a table of pairs in pieces, each a row of its own partition: part (long), packed (binary).
+
+    Cost: a short Spark job, so that no two pieces meet.
+    """
+    pieces = deal_pairs(pairs, parallelism(spark))
+    named = zip(name_partitions(spark, len(pieces)), map(_pack_table, pieces), strict=True)
+    return spark.createDataFrame(list(named), PACKED).repartition(len(pieces), "part")
 
 
 def deal_pairs(pairs: pa.Table, cores: int) -> list[pa.Table]:

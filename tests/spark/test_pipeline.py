@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from scipy import sparse
 
 from glue_ml.domain.labels import LabeledRow
+from glue_ml.matching import pipeline
 from glue_ml.matching.agreement import code_patterns
 from glue_ml.matching.blocking import BlockingBudget, build_index, list_pairs
 from glue_ml.matching.candidate_lists import CONTEXT
@@ -91,6 +92,18 @@ def test_every_partition_has_a_name_of_its_own(spark: SparkSession, count: int) 
     spread = spark.createDataFrame([(name,) for name in names], "part long").repartition(count, "part")
     taken = [row[0] for row in spread.select(F.spark_partition_id()).collect()]
     assert sorted(taken) == list(range(count))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_every_piece_of_the_pairs_has_a_partition_of_its_own(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(pipeline, "PAIRS_PER_TASK", 3)
+    pairs = pa.table({"lo": np.arange(3 * count), "hi": np.arange(3 * count) + 1})
+    spread = pipeline.spread_pairs(spark, pairs)
+    pieces = len(pipeline.deal_pairs(pairs, pipeline.parallelism(spark)))
+    counted = spread.groupBy(F.spark_partition_id()).count().collect()
+    assert [row["count"] for row in counted] == [1] * pieces
 
 
 def test_pattern_counts_are_those_of_plain_numpy(candidates: Candidates, blocked: Blocked) -> None:
