@@ -61,7 +61,7 @@ from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
 from glue_ml.matching.scoring import look_first
-from glue_ml.matching.unproposed import Unproposed, estimate_coverage, find_unproposed
+from glue_ml.matching.unproposed import Unproposed, estimate_coverage, expect_mistaken, find_unproposed
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -249,8 +249,8 @@ def sort_out_unproposed(lesson: Lesson, probability: Scores, *, threshold: float
     sets = [pairs.sets[i] for i in order.tolist()]
     implied = order[find_unproposed(pairs.left[order], pairs.right[order], sets, lesson.listed[order])]
     names = tuple(pairs.sets[i] for i in implied.tolist())
-    rows = len(np.unique(np.append(pairs.left, pairs.right)))
-    return Unproposed(names, lesson.listed[implied], probability[implied] >= threshold, rows)
+    mistaken = expect_mistaken(len(np.unique(np.append(pairs.left, pairs.right))), len(matches))
+    return Unproposed(names, lesson.listed[implied], probability[implied] >= threshold, mistaken)
 
 
 def hold_out(records: Records, pairs: TrainingPairs, probability: Scores, slips: Flags) -> HeldOut:

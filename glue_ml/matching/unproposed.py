@@ -19,7 +19,7 @@ Flags = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
 
 EXPECTED = 10.0  #: Proposed matches taken for seen before any is: one wrong label must not tell of a blind blocking.
-MISPUT = 0.01  #: Share of labelled rows that are put with the wrong ones: a match each, which nobody proposes.
+MISPUT = 0.01  #: Share of labelled rows that are taken for put with the wrong ones.
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,28 @@ class Unproposed:
     """Labelled matches that were not chosen because blocking proposed them, so they tell what it misses.
 
     Of each: its set, whether blocking proposes it all the same, and whether the pair alone would be called a match.
-    `rows`: how many rows were labelled in all.
+    `mistaken`: how many of those that blocking does not propose are likely to be wrong labels.
     """
 
     sets: tuple[str, ...]
     listed: Flags
     found: Flags
-    rows: int = 0
+    mistaken: float = 0.0
 
 
 def estimate_coverage(unproposed: Unproposed) -> float:
     """Return the share of all matches that blocking proposes, as far as labels can tell; 1 where they cannot."""
     names = sorted(set(unproposed.sets))
     return float(resample_coverage(unproposed, names, np.ones((1, len(names))))[0][0])
+
+
+def expect_mistaken(rows: int, matches: int) -> float:
+    """Return how many labelled matches are expected to be wrong, of so many labelled rows with so many matches.
+
+    A row that is put with the wrong ones (MISPUT) makes a match with each row of their group, and as nothing is less
+    like a match, blocking proposes none of them. A row is in as many matches as its group has others.
+    """
+    return MISPUT * (rows + 2 * matches)
 
 
 def find_unproposed(left: Rows, right: Rows, sets: Sequence[str], listed: Flags) -> Flags:
@@ -69,14 +78,13 @@ def resample_coverage(unproposed: Unproposed, names: Sequence[str], weight: Scor
     """Return the share of matches that blocking proposes, and of the others the share found anyway, by resample.
 
     `weight` (resamples x names): how often each set counts. The share is drawn towards 1, as blocking mostly proposes
-    nearly all (EXPECTED), and so many of the others are taken for wrong labels as there may well be (MISPUT): nothing
-    else is as unlike a match as what a slip calls one.
+    nearly all (EXPECTED), and those that are likely to be wrong labels do not count.
     """
     place = number_sets(unproposed.sets, names)
     kinds = (np.ones(len(place), dtype=bool), unproposed.listed, ~unproposed.listed & unproposed.found)
     every, listed, found = (weight @ np.bincount(place[kind], minlength=len(names)) for kind in kinds)
     missed = every - listed
-    share = (listed + EXPECTED) / (listed + np.maximum(missed - MISPUT * unproposed.rows, 0.0) + EXPECTED)
+    share = (listed + EXPECTED) / (listed + np.maximum(missed - unproposed.mistaken, 0.0) + EXPECTED)
     return share, np.divide(found, missed, out=np.zeros(len(weight)), where=missed > 0)
 
 

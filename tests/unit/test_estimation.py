@@ -19,7 +19,13 @@ from glue_ml.matching.estimation import (
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import Calibration, Quality
-from glue_ml.matching.unproposed import EXPECTED, Unproposed, estimate_coverage, find_unproposed
+from glue_ml.matching.unproposed import (
+    EXPECTED,
+    Unproposed,
+    estimate_coverage,
+    expect_mistaken,
+    find_unproposed,
+)
 
 Flags = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
@@ -199,11 +205,12 @@ class TestUnproposed:
         nowhere = np.array([False])
         assert estimate_coverage(Unproposed(("wrong",), nowhere, nowhere)) > 0.9
 
-    def test_a_few_unproposed_matches_of_many_rows_are_taken_for_wrong_labels(self) -> None:
+    def test_matches_that_are_likely_wrong_labels_do_not_count(self) -> None:
         nowhere, sets = np.zeros(4, dtype=bool), ("a", "b", "c", "d")
-        of_many, of_few = (estimate_coverage(Unproposed(sets, nowhere, nowhere, rows)) for rows in (400, 100))
-        assert of_many == 1.0
-        assert of_few == EXPECTED / (3 + EXPECTED)
+        mistaken = expect_mistaken(rows=100, matches=100)
+        assert mistaken == 3.0
+        assert estimate_coverage(Unproposed(sets, nowhere, nowhere, mistaken)) == EXPECTED / (1 + EXPECTED)
+        assert estimate_coverage(Unproposed(sets, nowhere, nowhere, 5.0)) == 1.0
 
 
 class TestPopulation:
