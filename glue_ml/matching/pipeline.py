@@ -318,17 +318,20 @@ def _list_task(
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         settle_worker()
-        for batch in batches:
-            packed = pack_lists(list_rows(batch.column(0).to_numpy()), len(names), rows=rows)
-            # some at a time: a batch stands in the memory of Python and of Java at once
-            filled = list(packed)
-            for start in range(0, len(filled), BUNDLES_AT_ONCE):
-                places = filled[start : start + BUNDLES_AT_ONCE]
-                parts = pa.array([names[place] for place in places], pa.int64())
-                bundles = pa.array([packed[place] for place in places], pa.binary())
-                yield pa.RecordBatch.from_arrays([parts, bundles], names=["part", "packed"])
-            del packed
-            give_back()
+        # all of a task at once: a search costs something for every row of the table, however few are searched for
+        numbers = np.concatenate([np.zeros(0, dtype=np.int64), *(batch.column(0).to_numpy() for batch in batches)])
+        if not len(numbers):
+            return
+        packed = pack_lists(list_rows(numbers), len(names), rows=rows)
+        # some at a time: a batch stands in the memory of Python and of Java at once
+        filled = list(packed)
+        for start in range(0, len(filled), BUNDLES_AT_ONCE):
+            places = filled[start : start + BUNDLES_AT_ONCE]
+            parts = pa.array([names[place] for place in places], pa.int64())
+            bundles = pa.array([packed[place] for place in places], pa.binary())
+            yield pa.RecordBatch.from_arrays([parts, bundles], names=["part", "packed"])
+        del packed
+        give_back()
 
     return run
 

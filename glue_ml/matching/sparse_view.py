@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sparse_dot_topn import sp_matmul_topn
+from sparse_dot_topn.unchecked import sp_matmul_topn
 
 from glue_ml.matching.sorted_sets import distinct
 from glue_ml.matching.tokens import Incidence
 from glue_ml.matching.views import Cosines, Entered, Rows, Sources, find_in_parts, keep_apart, take_sources
 
-ROWS_OF_EQUALS = 1_000  #: Rows compared with all others at once, where the nearest ones cannot be told by rank.
+#: Multiply-adds at once where the nearest rows cannot be told by rank: a call costs as much as there are columns.
+WORK_OF_EQUALS = 4_000_000
+PAIRS_AT_ONCE = 100_000  #: Rows of both sides are brought together for so many pairs at a time.
+
+_ONE = np.ones(1, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,9 @@ class SparseView:
 
     def cosine(self, left: Rows, right: Rows) -> Cosines:
         """Return the cosine of each pair of rows."""
-        return multiply_rows(self.matrix[left], self.matrix[right])
+        parts = (slice(start, start + PAIRS_AT_ONCE) for start in range(0, len(left), PAIRS_AT_ONCE))
+        cosines = [multiply_rows(self.matrix[left[part]], self.matrix[right[part]]) for part in parts]
+        return np.concatenate([np.zeros(0, dtype=np.float32), *cosines])
 
     def search(self, rows: Rows, top_k: int) -> Rows:
         """Return row * self.rows + other for the `top_k` others nearest to each of `rows`."""
@@ -94,8 +101,10 @@ class SparseView:
 def multiply_rows(left: Incidence, right: Incidence) -> Cosines:
     """Return the inner product of each row with the other's row at the same place."""
     product = left.multiply(right).tocsr()
-    # a product with ones adds up in the order of the features, as the search does: the same number to the last bit
-    return np.asarray(product @ np.ones(product.shape[1], dtype=np.float32))
+    # a product with ones adds up in the order of the features, as the search does: the same number to the last bit; all
+    # entries stand in one column for it, as there may be many more features than entries
+    column = np.zeros_like(product.indices)
+    return np.asarray(Incidence((product.data, column, product.indptr), shape=(len(product.indptr) - 1, 1)) @ _ONE)
 
 
 def find_nearest(query: Incidence, inverted: Incidence, itself: Rows, top_k: int) -> tuple[Rows, Rows, Cosines]:
@@ -105,7 +114,7 @@ def find_nearest(query: Incidence, inverted: Incidence, itself: Rows, top_k: int
     equally near ones those with the smallest numbers: which ones are found must not depend on who else is there.
     """
     # a row is its own nearest neighbour, and one more tells whether the last place is shared
-    near = sp_matmul_topn(query, inverted, top_n=top_k + 2, threshold=0.0, sort=True)
+    near = _multiply_nearest(query, inverted, top_k + 2)
     row, other = np.repeat(np.arange(len(itself)), np.diff(near.indptr)), near.indices.astype(np.int64)
     place = np.arange(len(row)) - np.repeat(near.indptr[:-1], np.diff(near.indptr))
     is_self = itself[row] == other
@@ -121,12 +130,25 @@ def find_nearest(query: Incidence, inverted: Incidence, itself: Rows, top_k: int
     return rows, others, cosines
 
 
+def _multiply_nearest(query: Incidence, inverted: Incidence, most: int) -> Incidence:
+    """Return the `most` largest entries above 0 of each row of the product, largest first.
+
+    The checks of `sparse_dot_topn` copy the indices of both factors, which takes longer than to search them.
+    """
+    if query.nnz == 0 or inverted.nnz == 0:
+        return Incidence((query.shape[0], inverted.shape[1]), dtype=np.float32)
+    kind = inverted.indices.dtype
+    query = Incidence((query.data, query.indices.astype(kind), query.indptr.astype(kind)), shape=query.shape)
+    most = min(most, inverted.shape[1])
+    return sp_matmul_topn(query, inverted, most, sort=True, threshold=0.0, density=1.0)
+
+
 def _find_nearest_of_equals(
     query: Incidence, inverted: Incidence, itself: Rows, tied: tuple[Rows, Cosines], top_k: int
 ) -> Iterator[tuple[Rows, Rows, Cosines]]:
     """Yield what `find_nearest` returns for rows whose last place, at some cosine, is shared: they need all equals."""
-    for start in range(0, len(tied[0]), ROWS_OF_EQUALS):
-        rows, least = (each[start : start + ROWS_OF_EQUALS] for each in tied)
+    for part in _cut_by_work(_count_work(query[tied[0]], inverted), WORK_OF_EQUALS):
+        rows, least = (each[part] for each in tied)
         near = (query[rows] @ inverted).tocoo()
         kept = near.data >= least[near.row]
         row, other, cosine = rows[near.row[kept]], near.col[kept].astype(np.int64), near.data[kept]
@@ -135,6 +157,26 @@ def _find_nearest_of_equals(
         row, other, cosine = row[order], other[order], cosine[order]
         first = np.arange(len(row)) - np.searchsorted(row, row) < top_k
         yield row[first], other[first], cosine[first]
+
+
+def _count_work(query: Incidence, inverted: Incidence) -> Rows:
+    """Return the multiply-adds that each row of `query` costs."""
+    lengths = inverted.indptr[query.indices + 1] - inverted.indptr[query.indices]
+    total = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return np.asarray(np.diff(total[query.indptr]), dtype=np.int64)
+
+
+def _cut_by_work(work: Rows, most: int) -> list[slice]:
+    """Return slices of what costs so much work, each of at most `most` or of one.
+
+    >>> _cut_by_work(np.array([3, 3, 9, 1, 1]), 6)
+    [slice(0, 2, None), slice(2, 3, None), slice(3, 5, None)]
+    """
+    total, cuts = np.cumsum(work), [0]
+    while cuts[-1] < len(work):
+        done = total[cuts[-1] - 1] if cuts[-1] else 0
+        cuts.append(max(cuts[-1] + 1, int(np.searchsorted(total, done + most, side="right"))))
+    return [slice(first, last) for first, last in pairwise(cuts)]
 
 
 def _before(flags: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int32]) -> Rows:

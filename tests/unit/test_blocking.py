@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glue_ml.matching import sparse_view
 from glue_ml.matching.blocking import (
     BlockingBudget,
     BlockingIndex,
@@ -102,6 +103,21 @@ def test_a_list_does_not_depend_on_the_rows_asked_for_with_it(rows: set[int], se
     mine = np.isin(everything.row, sorted(rows))
     for name in ("row", "other", "score", "rank", "ratio", "views"):
         np.testing.assert_array_equal(getattr(everything, name)[mine], getattr(some, name))
+
+
+def test_a_list_does_not_depend_on_how_much_is_worked_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # six of each row: most lists have more equally near rows than places
+    names = [f"{first} {last}" for first in FIRST for last in LAST for _ in range(6)]
+    records = prepare_records(pa.table({"id": [f"k{i:04}" for i in range(len(names))], "name": names}))
+    index = build_index(records, BlockingBudget(top_k=3, work_per_record=5_000))
+    everything = np.arange(len(names))
+    lists = list_candidates(index, everything)
+    monkeypatch.setattr(sparse_view, "WORK_OF_EQUALS", 50)
+    monkeypatch.setattr(sparse_view, "PAIRS_AT_ONCE", 7)
+    again = list_candidates(index, everything)
+    assert [i for i in range(6) if i != 4][:3] == lists.other[lists.row == 4].tolist()
+    for name in ("row", "other", "score", "rank", "ratio", "views"):
+        np.testing.assert_array_equal(getattr(lists, name), getattr(again, name))
 
 
 _INDEXES: dict[int, BlockingIndex] = {}
