@@ -120,7 +120,7 @@ def _lay_out(value: Any, writer: _Writer) -> Any:
         members = {name: member for name, member in vars(value).items() if not _is_derived(type(value), name)}
         laid_out = {name: _lay_out(member, writer) for name, member in members.items()}
         for name in getattr(value, "laid_out_with", ()):
-            # worked out of the class, not the object: what is written need not stay
+            # of what is worked out here nothing stays: once it is written, the memory is free
             laid_out[name] = _lay_out(_derive(value, name), writer)
         return _Tree(type(value), laid_out)
     return value
@@ -139,6 +139,9 @@ def _is_derived(kind: type, name: str) -> bool:
 
 
 def _derive(value: Any, name: str) -> Any:
+    # a value that was mapped back has it at hand
+    if name in vars(value):
+        return vars(value)[name]
     derive: Callable[[Any], Any] = getattr(type(value), name).func
     return derive(value)
 

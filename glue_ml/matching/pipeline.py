@@ -33,7 +33,8 @@ from glue_ml.matching.table import attach_named, collect_arrow, name_rows
 Rows = npt.NDArray[np.int64]
 
 DRIVER_ROWS = 20_000  #: Up to so many rows the driver does the work itself.
-ROWS_PER_TASK = 50_000  #: Rows whose candidates one task lists; PySpark takes a quarter of a second for each task.
+ROWS_PER_TASK = 50_000  #: Rows whose pairs one task compares; PySpark takes a quarter of a second for each task.
+ROWS_LISTED_PER_TASK = 100_000  #: Of listing: a search costs something for every row of the table.
 LEAST_ROWS_PER_TASK = 500  #: Fewer are not worth a task, however many cores there are.
 PAIRS_PER_TASK = 150_000  #: Pairs that one task looks at again.
 BUNDLES_AT_ONCE = 50  #: That a task passes on.
@@ -270,12 +271,13 @@ Reader = Callable[[Table, Iterable[bytes]], Iterator[PairBatch]]
 
 def list_bundles(spark: SparkSession, shipped: Shipped[Blocked], *, rows: int) -> DataFrame:
     """Return the candidate lists, all entries about a pair in one partition: part (long), packed (binary)."""
-    tasks = count_tasks(rows, parallelism(spark))
+    cores = parallelism(spark)
+    numbers = spark.range(0, rows, 1, count_tasks(rows, cores, most=ROWS_LISTED_PER_TASK))
 
     def list_rows(numbers: Rows) -> CandidateLists:
         return list_candidates(shipped.value.index, numbers)
 
-    return bundle_lists(spark, spark.range(0, rows, 1, tasks), list_rows, rows=rows, bundles=tasks)
+    return bundle_lists(spark, numbers, list_rows, rows=rows, bundles=count_tasks(rows, cores))
 
 
 def bundle_lists(
@@ -290,13 +292,13 @@ def bundle_lists(
     return listed.repartition(bundles, "part")
 
 
-def count_tasks(rows: int, cores: int) -> int:
-    """Return into how many tasks to deal out rows: as many for each core, where there are enough rows for that.
+def count_tasks(rows: int, cores: int, *, most: int = ROWS_PER_TASK) -> int:
+    """Return into how many tasks to deal out rows, `most` to each: as many for each core, where there are enough rows.
 
     >>> count_tasks(1_000_000, 16), count_tasks(1_000, 16)
     (32, 2)
     """
-    return max(1, min(-(-rows // LEAST_ROWS_PER_TASK), cores * -(-rows // (ROWS_PER_TASK * cores))))
+    return max(1, min(-(-rows // LEAST_ROWS_PER_TASK), cores * -(-rows // (most * cores))))
 
 
 def name_partitions(spark: SparkSession, count: int) -> list[int]:
