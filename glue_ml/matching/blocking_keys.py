@@ -25,6 +25,7 @@ from glue_ml.matching.feature_sets import (
     unite,
 )
 from glue_ml.matching.records import Records
+from glue_ml.matching.sorted_sets import number_distinct
 from glue_ml.matching.tokens import GRAM_BITS, Incidence, hash_grams
 
 Rows = npt.NDArray[np.int64]
@@ -43,7 +44,7 @@ def find_keys(records: Records, common: int) -> FeatureSets:
     words = _CommonWords.of(records.frequency, letters, common)
     blocks = list(list_blocks(len(records)))
     found = [words.pair(records.words[block]) for block in blocks]
-    distinct, place = np.unique(np.concatenate([codes for _, codes in found]), return_inverse=True)
+    distinct, place = number_distinct(np.concatenate([codes for _, codes in found]))
     codes = np.append(letters, distinct)
     order = np.argsort(codes)
     number = np.empty(len(codes), dtype=np.int64)
