@@ -53,20 +53,20 @@ class FeatureSets:
 
         What is left out counts for the length: two rows that share nothing else are not made more alike by it.
         """
-        stored = kept & (weights > 0)
-        parts = map_at_once(lambda rows: self._weigh_rows(rows, weights, stored), list_blocks(self.rows))
+        stored, squares = kept & (weights > 0), weights**2
+        parts = map_at_once(lambda rows: self._weigh_rows(rows, weights, squares, stored), list_blocks(self.rows))
         data, indices, lengths = (np.concatenate(each) for each in zip(*parts, strict=True))
         return Incidence((data, indices, np.concatenate([[0], np.cumsum(lengths)])), shape=(self.rows, len(self.codes)))
 
     def _weigh_rows(
-        self, rows: slice, weights: Weights, stored: npt.NDArray[np.bool_]
+        self, rows: slice, weights: Weights, squares: Weights, stored: npt.NDArray[np.bool_]
     ) -> tuple[Weights, Numbers, Rows]:
         """Return the stored entries of some rows, as weights and numbers, and how many each row has."""
         offsets = self.offsets[rows.start : rows.stop + 1]
         numbers = self.numbers[offsets[0] : offsets[-1]]
         ones = np.ones(len(numbers), dtype=np.float32)
         part = Incidence((ones, numbers, offsets - offsets[0]), shape=(len(offsets) - 1, len(self.codes)))
-        scale = np.float32(1.0) / np.maximum(np.sqrt(part @ weights**2), np.float32(1e-6))
+        scale = np.float32(1.0) / np.maximum(np.sqrt(part @ squares), np.float32(1e-6))
         places = np.flatnonzero(stored[numbers])
         lengths = np.diff(np.searchsorted(places, offsets - offsets[0]))
         chosen = numbers[places]

@@ -16,12 +16,11 @@ from sparse_dot_topn.unchecked import sp_matmul_topn
 from glue_ml.matching.sorted_sets import distinct
 from glue_ml.matching.tokens import Incidence
 from glue_ml.matching.views import Cosines, Entered, Rows, Sources, find_in_parts, keep_apart, take_sources
+from glue_ml.matching.weighted_words import add_up
 
 #: Multiply-adds at once where the nearest rows cannot be told by rank: a call costs as much as there are columns.
 WORK_OF_EQUALS = 4_000_000
 PAIRS_AT_ONCE = 100_000  #: Rows of both sides are brought together for so many pairs at a time.
-
-_ONE = np.ones(1, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,8 @@ class SparseView:
 
 def multiply_rows(left: Incidence, right: Incidence) -> Cosines:
     """Return the inner product of each row with the other's row at the same place."""
-    product = left.multiply(right).tocsr()
-    # a product with ones adds up in the order of the features, as the search does: the same number to the last bit; all
-    # entries stand in one column for it, as there may be many more features than entries
-    column = np.zeros_like(product.indices)
-    return np.asarray(Incidence((product.data, column, product.indptr), shape=(len(product.indptr) - 1, 1)) @ _ONE)
+    # added up in the order of the features, as the search does: the same number to the last bit
+    return add_up(left.multiply(right).tocsr())
 
 
 def find_nearest(query: Incidence, inverted: Incidence, itself: Rows, top_k: int) -> tuple[Rows, Rows, Cosines]:

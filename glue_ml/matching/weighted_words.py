@@ -12,6 +12,8 @@ from glue_ml.matching.tokens import Incidence
 Rows = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float32]
 
+_ONE = np.ones(1, dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class WeightedWords:
@@ -62,7 +64,10 @@ def square(matrix: Incidence) -> Incidence:
 
 def add_up(matrix: Incidence) -> Weights:
     """Return the sum of each row, added up in the order of the columns: the same number in whatever batch it stands."""
-    return np.asarray(matrix @ np.ones(matrix.shape[1], dtype=np.float32), dtype=np.float32)
+    # a product with ones adds up one entry after the other; all stand in one column for it, as there may be many more
+    # columns than entries
+    column = Incidence((matrix.data, np.zeros_like(matrix.indices), matrix.indptr), shape=(matrix.shape[0], 1))
+    return np.asarray(column @ _ONE, dtype=np.float32)
 
 
 def find_largest(matrix: Incidence) -> Weights:
