@@ -43,7 +43,7 @@ from glue_ml.matching.pipeline import (
 )
 from glue_ml.matching.plan_choice import BlockingPlan, Cut, choose_cut, parse_plan
 from glue_ml.matching.profile import ColumnProfile
-from glue_ml.matching.records import Records, Table, learn_meaning, prepare_records
+from glue_ml.matching.records import SPILLED_ROWS, Records, Table, learn_meaning, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, look_first, score_edges, score_pool
 from glue_ml.matching.semantic import Semantics, choose_encoder
 from glue_ml.matching.stages import Amounts, Progress, Stages
@@ -64,7 +64,6 @@ from glue_ml.matching.unsupervised import fit_unsupervised
 
 Rows = npt.NDArray[np.int64]
 
-SPILLED_ROWS = 2_000_000  #: Records of more rows, some 600 bytes each, are put aside while the index is built.
 FIT_STAGES = ("read the table", "block", "compare", "learn")
 MATCH_STAGES = ("read the table", "block", "score candidate pairs", "cluster", "attach match ids")
 LABEL_STAGES = ("read the table", "block", "score candidate pairs", "choose labelling sets")

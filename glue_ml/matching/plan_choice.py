@@ -22,6 +22,7 @@ from glue_ml import storage
 from glue_ml.domain.job import BLOCKING_PLANS
 from glue_ml.errors import InputError
 from glue_ml.matching.pipeline import parallelism
+from glue_ml.matching.records import SPILLED_ROWS
 from glue_ml.matching.shipping import find_shared_folder
 from glue_ml.matching.table import quote
 from glue_ml.matching.tokens import MAX_CHARACTERS
@@ -30,6 +31,7 @@ PIECE_ROWS = 500_000  #: Of a piece of short rows; a task that builds a piece or
 PIECE_CHARS = 60_000_000  #: Of a piece of longer rows: as many characters as so many persons have.
 LEAST_PIECE_ROWS = 50  #: Fewer are not worth a piece of their own.
 CHAR_BYTES = 19  #: What a character takes in memory while records and index are built in one process, at the peak.
+SPILLED_CHAR_BYTES = 13  #: The same where records are put aside; 11.2 of ten million persons.
 MEMORY_SHARE = 0.6  #: Of a machine or an executor; the rest is the JVM's and the system's.
 FILE_CHARS = 5  #: Characters that a byte of a compressed file may hold: smaller tables are not measured first.
 
@@ -79,7 +81,7 @@ class Extent:
     @property
     def bytes(self) -> int:
         """What building records and index in one process takes."""
-        return self.chars * CHAR_BYTES
+        return self.chars * (SPILLED_CHAR_BYTES if self.rows > SPILLED_ROWS else CHAR_BYTES)
 
     def count_pieces(self, cores: int) -> int:
         """Return into how many pieces to cut the table: all cores have one, as long as pieces are not too small.

@@ -27,6 +27,7 @@ from glue_ml.matching.weighted_words import WeightedWords
 Frequency = npt.NDArray[np.int64]
 
 MAX_COMPARED = 400  #: Comparisons look at so many characters of a value.
+SPILLED_ROWS = 2_000_000  #: Records of more rows, some 600 bytes each, are put aside while the index is built.
 MAX_SOURCES = 10  #: Each source has an inverted index of its own.
 WORDLESS = frozenset({ColumnKind.EMPTY, ColumnKind.CATEGORY})  #: Kinds whose words are too common to be evidence.
 

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from glue_ml.errors import InputError
 from glue_ml.matching import FindMatches, plan_choice
 from glue_ml.matching.plan_choice import BlockingPlan, Extent, choose_cut, find_memory, parse_memory, parse_plan
+from glue_ml.matching.records import SPILLED_ROWS
 
 
 @pytest.fixture
@@ -52,6 +53,11 @@ def test_a_table_is_measured_before_it_is_cut(monkeypatch: pytest.MonkeyPatch, d
     assert choose_cut(df, COLUMNS, BlockingPlan.AUTO, folder=None, obstacle=None) is None
     have_memory_for(monkeypatch, 299)
     assert choose_cut(df, COLUMNS, BlockingPlan.AUTO, folder=None, obstacle=None) is not None
+
+
+def test_rows_that_are_put_aside_while_the_index_is_built_need_less_memory() -> None:
+    least, more = Extent(SPILLED_ROWS, 2**30).bytes, Extent(SPILLED_ROWS + 1, 2**30).bytes
+    assert (least, more) == (plan_choice.CHAR_BYTES * 2**30, plan_choice.SPILLED_CHAR_BYTES * 2**30)
 
 
 def test_a_small_table_is_not_measured_first(monkeypatch: pytest.MonkeyPatch, df: DataFrame) -> None:
