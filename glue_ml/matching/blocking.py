@@ -34,7 +34,7 @@ Rows = npt.NDArray[np.int64]
 
 LEARNED_KEYS = "learned keys"  #: The name of the view of keys that labels have shown.
 SMALL_TABLE_WORK = 300_000_000  #: Multiply-adds that any table may cost (about a second): small ones lose nothing.
-LARGE_TABLE_ROWS = 20_000_000  #: Of more rows one view is built after the other: what both take is gigabytes.
+LARGE_TABLE_ROWS = 5_000_000  #: Of more rows one view is built after the other: what both take is gigabytes.
 
 
 @dataclass(frozen=True)
