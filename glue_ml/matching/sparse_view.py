@@ -133,8 +133,9 @@ def _multiply_nearest(query: Incidence, inverted: Incidence, most: int) -> Incid
     """
     if query.nnz == 0 or inverted.nnz == 0:
         return Incidence((query.shape[0], inverted.shape[1]), dtype=np.float32)
-    kind = inverted.indices.dtype
-    query = Incidence((query.data, query.indices.astype(kind), query.indptr.astype(kind)), shape=query.shape)
+    # both factors need indices of one width; set afterwards, as a matrix that is made of wide ones may narrow them
+    query, kind = query.copy(), inverted.indices.dtype
+    query.indices, query.indptr = query.indices.astype(kind), query.indptr.astype(kind)
     most = min(most, inverted.shape[1])
     return sp_matmul_topn(query, inverted, most, sort=True, threshold=0.0, density=1.0)
 

@@ -23,6 +23,7 @@ from glue_ml.matching.blocking import (
 from glue_ml.matching.candidate_lists import LAST_RANK, UNLISTED_RANK, look_up_context
 from glue_ml.matching.records import Records, prepare_records
 from glue_ml.matching.sparse_view import SparseView
+from glue_ml.matching.tokens import Incidence
 from glue_ml.matching.views import View
 
 FIRST = ["anna", "bert", "carla", "dora", "emil", "fritz", "greta", "hugo"]
@@ -118,6 +119,24 @@ def test_a_list_does_not_depend_on_how_much_is_worked_on_at_once(monkeypatch: py
     assert [i for i in range(6) if i != 4][:3] == lists.other[lists.row == 4].tolist()
     for name in ("row", "other", "score", "rank", "ratio", "views"):
         np.testing.assert_array_equal(getattr(lists, name), getattr(again, name))
+
+
+def test_an_index_of_more_entries_than_32_bits_count_is_searched_alike() -> None:
+    view = cached_index(0).views[0]
+    assert isinstance(view, SparseView)
+    rows, inverted = np.arange(view.rows), view.inverted
+    narrow = sparse_view.find_nearest(view.matrix, inverted, rows, 3)
+    wide = inverted.copy()
+    wide.indices, wide.indptr = inverted.indices.astype(np.int64), inverted.indptr.astype(np.int64)
+    for one, other in zip(narrow, sparse_view.find_nearest(view.matrix, wide, rows, 3), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rows_without_features_find_nothing() -> None:
+    view = cached_index(0).views[0]
+    assert isinstance(view, SparseView)
+    nothing = Incidence((2, view.matrix.shape[1]), dtype=np.float32)
+    assert [len(part) for part in sparse_view.find_nearest(nothing, view.inverted, np.array([-1, -1]), 3)] == [0, 0, 0]
 
 
 _INDEXES: dict[int, BlockingIndex] = {}
