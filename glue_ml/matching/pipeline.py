@@ -34,7 +34,7 @@ Rows = npt.NDArray[np.int64]
 
 DRIVER_ROWS = 20_000  #: Up to so many rows the driver does the work itself.
 ROWS_PER_TASK = 50_000  #: Rows whose pairs one task compares; PySpark takes a quarter of a second for each task.
-ROWS_LISTED_PER_TASK = 100_000  #: Of listing: a search costs something for every row of the table.
+LISTED_PER_TASK = 500_000  #: Candidates of a view that one task lists: a search costs something for every row there is.
 LEAST_ROWS_PER_TASK = 500  #: Fewer are not worth a task, however many cores there are.
 PAIRS_PER_TASK = 150_000  #: Pairs that one task looks at again.
 BUNDLES_AT_ONCE = 50  #: That a task passes on.
@@ -271,8 +271,8 @@ Reader = Callable[[Table, Iterable[bytes]], Iterator[PairBatch]]
 
 def list_bundles(spark: SparkSession, shipped: Shipped[Blocked], *, rows: int) -> DataFrame:
     """Return the candidate lists, all entries about a pair in one partition: part (long), packed (binary)."""
-    cores = parallelism(spark)
-    numbers = spark.range(0, rows, 1, count_tasks(rows, cores, most=ROWS_LISTED_PER_TASK))
+    cores, most = parallelism(spark), max(1, LISTED_PER_TASK // shipped.value.index.budget.top_k)
+    numbers = spark.range(0, rows, 1, count_tasks(rows, cores, most=most))
 
     def list_rows(numbers: Rows) -> CandidateLists:
         return list_candidates(shipped.value.index, numbers)
