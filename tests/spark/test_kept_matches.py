@@ -189,6 +189,26 @@ def test_a_merge_needs_a_delta_table_with_all_columns(
             merge_into_delta(str(tmp_path / place), increment, after, scores=False)
 
 
+def test_a_merge_into_a_table_with_deletion_vectors_leaves_its_files(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
+) -> None:
+    table, first = str(tmp_path / "matches"), to_df(spark, people[:60])
+    kept = match_first(first, model)
+    matched = attach_matches(first, kept, primary_key=KEY, scores=True)
+    matched.coalesce(1).write.format("delta").option("delta.enableDeletionVectors", "true").save(table)
+    existing = spark.read.format("delta").load(table)
+    (file,) = existing.inputFiles()
+    # the second halves of pairs, so that groups of existing rows get other confidences
+    increment = prepare_increment(existing, to_df(spark, people[60:90]), primary_key=KEY)
+    kept = match_next(increment, model, kept.state)
+    assert (kept.touched & np.isin(kept.state.keys.to_pylist(), people[KEY][:60].tolist())).any()
+    full = attach_matches(increment.rows, kept, primary_key=KEY, scores=True).collect()
+    merge_into_delta(table, increment, kept, scores=True)
+    merged = spark.read.format("delta").load(table)
+    assert file in merged.inputFiles()
+    assert sorted(merged.collect()) == sorted(full)
+
+
 def test_changes_are_told_by_value() -> None:
     before = pa.table({"k": ["a", "b", "c", "d"], "v": ["1", None, "3", None]})
     after = pa.table({"k": ["b", "c", "d", "e"], "v": [None, "4", "", "5"]})
