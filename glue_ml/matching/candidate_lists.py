@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from glue_ml.matching.sorted_sets import look_up
-
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class CandidateLists:
-    """The candidates of some rows, one entry per (row, other); `ranked` says how they compare within their list.
+    """The candidates of some rows, one entry per (row, other), in the order of rows and, within a list, of ranks.
 
     score is the sum of the views' cosines; rank counts from 1 by falling score; ratio is the score over the best score
     among the row's *other* candidates (2 where there is no other, so that a lone candidate stands out).
@@ -34,14 +32,23 @@ def rank_candidates(
     """Return the lists of distinct pairs (row, other), given the score of each and the views that proposed it."""
     order = order_lists(row, other, score)
     row, other, score, views = row[order], other[order], score[order], views[order]
-    first = np.searchsorted(row, row)
-    last = np.searchsorted(row, row, side="right")
-    rank = (np.arange(len(row)) - first + 1).astype(np.int32)
-    rival = np.where(rank == 1, first + 1, first)
-    lone = last - first == 1
-    best = score[np.where(lone, first, np.minimum(rival, len(row) - 1))] if len(row) else score
-    ratio = np.where(lone, 2.0, score / np.maximum(best, 1e-6))
-    return CandidateLists(row, other, score, rank, np.clip(ratio, 0.0, 2.0).astype(np.float32), views)
+    first, end = np.searchsorted(row, row), np.searchsorted(row, row, side="right")
+    rank, ratio = rank_entries(np.arange(len(row)), first, end, score)
+    return CandidateLists(row, other, score, rank, ratio, views)
+
+
+def rank_entries(
+    place: Rows, first: Rows, end: Rows, score: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Return rank and ratio (see `CandidateLists`) of the entries at `place`.
+
+    The list of each reaches from `first` to before `end`; `score` are those of all entries, lists by falling score.
+    """
+    rank = (place - first + 1).astype(np.int32)
+    lone = end - first == 1
+    rival = score[np.where(rank == 1, np.where(lone, first, first + 1), first)]
+    ratio = np.where(lone, 2.0, score[place] / np.maximum(rival, 1e-6))
+    return rank, np.clip(ratio, 0.0, 2.0).astype(np.float32)
 
 
 def order_lists(row: Rows, other: Rows, score: npt.NDArray[np.float32]) -> Rows:
@@ -72,7 +79,7 @@ def look_up_context(lists: CandidateLists, left: Rows, right: Rows) -> npt.NDArr
     The context says how a pair compares with the other candidates of either record; a pair in neither list gets
     score 0, rank UNLISTED_RANK and ratio 0.
     """
-    place, listed = _find(lists, np.concatenate([left, right]), np.concatenate([right, left]))
+    place, listed = find_listed(lists, np.concatenate([left, right]), np.concatenate([right, left]))
     place, listed = place.reshape(2, -1), listed.reshape(2, -1)
     # where nothing is listed there is no entry to read
     score, rank, ratio, views = (
@@ -82,13 +89,28 @@ def look_up_context(lists: CandidateLists, left: Rows, right: Rows) -> npt.NDArr
     return merge_context(score, rank, ratio, listed, views * listed)
 
 
-def _find(lists: CandidateLists, row: Rows, other: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
+def find_listed(lists: CandidateLists, row: Rows, other: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
     """Return the place of the entry about each `other` in the list of its `row`, and whether there is one."""
-    width = np.int64(1 + max(lists.other.max(initial=0), other.max(initial=0)))
-    known = lists.row * width + lists.other
-    order = np.argsort(known)
-    place, found = look_up(row * width + other, known[order])
-    return (order[place] if len(order) else place), found
+    first, end = np.searchsorted(lists.row, row), np.searchsorted(lists.row, row, side="right")
+    return find_entries(lists.other, first, end, other)
+
+
+def find_entries(
+    listed: npt.NDArray[np.integer], first: Rows, end: Rows, other: Rows
+) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Return where in `listed`, from `first` to before `end`, each `other` is, and whether it is there; 0 if not.
+
+    All lists are gone through together, an entry of each at a time: they are short.
+    """
+    place, found = np.zeros(len(other), dtype=np.int64), np.zeros(len(other), dtype=bool)
+    sought, at = np.arange(len(other)), first
+    while len(sought):
+        left = at < end[sought]
+        sought, at = sought[left], at[left]
+        here = listed[at] == other[sought]
+        place[sought[here]], found[sought[here]] = at[here], True
+        sought, at = sought[~here], at[~here] + 1
+    return place, found
 
 
 def merge_context(
@@ -108,7 +130,7 @@ def merge_context(
 
 def look_up_lists(lists: CandidateLists, row: Rows, other: Rows) -> tuple[Rows, Rows]:
     """Return the bits of the views that list each `other` for its `row`, and its rank there; 0 where not listed."""
-    place, listed = _find(lists, row, other)
+    place, listed = find_listed(lists, row, other)
     bits, rank = (np.zeros(len(row), dtype=np.int64) for _ in range(2))
     bits[listed], rank[listed] = lists.views[place[listed]], lists.rank[place[listed]]
     return bits, rank

@@ -106,7 +106,9 @@ def match_next(increment: Increment, model: FindMatchesModel, state: MatchState 
     if state is None or state.table.column_names != table.column_names:
         started = start_state(table, model.model_)
         naming = assign_ids(ids, started.ids, first_free=free)
-        step = Step(replace(started, ids=naming.ids), np.arange(len(ids)), naming.entries, len(started.found.lists.row))
+        step = Step(
+            replace(started, ids=naming.ids), np.arange(len(ids)), naming.entries, len(started.found.lists.other)
+        )
     else:
         step = _advance(state, table, ids, model=model, first_free=free)
     touched = np.zeros(len(ids), dtype=bool)

@@ -128,10 +128,9 @@ def advance_state(
     change = match_changed(judge_by(model, table, state.values, index), state.found, places)
     ids = np.append(state.ids, added_ids)[order]
     free = max(-1, int(ids.max(initial=-1))) + 1 if first_free is None else first_free
-    still = np.unique(ids)
     naming = assign_ids(
         ids[change.touched], change.found.labels[change.touched], first_free=free,
-        lost=np.setdiff1d(state.ids[gone], still).tolist(),
+        lost=np.setdiff1d(state.ids[gone], ids).tolist() if gone.any() else (),
     )  # fmt: skip
     ids[change.touched] = naming.ids
     after = MatchState(table, state.values, index, change.found, ids, state.generation + 1)

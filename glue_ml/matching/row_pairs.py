@@ -98,6 +98,13 @@ class Scale:
         return np.where(links.forbids(pairs), -np.inf, np.round(log_odds / STEP) * STEP)
 
 
+def flag_rows(rows: Rows, count: int) -> Flags:
+    """Return, for each of `count` rows, whether it is one of `rows`."""
+    flags = np.zeros(count, dtype=bool)
+    flags[rows] = True
+    return flags
+
+
 def locate(lo: Rows, hi: Rows, wanted_lo: Rows, wanted_hi: Rows) -> tuple[Rows, Flags]:
     """Return where each wanted pair is among the pairs (lo, hi), which are in row order, and whether it is there."""
     height = np.int64(1 + max(hi.max(initial=0), wanted_hi.max(initial=0)))

@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 from glue_ml import __version__, storage
 from glue_ml.errors import InputError, NotFoundError
 from glue_ml.matching.blocking import LEARNED_KEYS, BlockingBudget, BlockingIndex, KeyCounts
-from glue_ml.matching.candidate_lists import CandidateLists
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.match_state import MatchState
 from glue_ml.matching.model import MatchModel
@@ -29,11 +28,12 @@ from glue_ml.matching.records import ValueCounts, encode_column
 from glue_ml.matching.row_pairs import RowPairs
 from glue_ml.matching.semantic_view import SemanticView
 from glue_ml.matching.sparse_view import SparseView
+from glue_ml.matching.table_lists import TableLists
 from glue_ml.matching.tokens import Incidence
 from glue_ml.matching.touched import Found
 from glue_ml.matching.touched_pairs import Scored
 
-FORMAT = 2  #: Raised when an older reader would misread a saved state.
+FORMAT = 3  #: Raised when an older reader would misread a saved state.
 _FILE = "state.json"
 _PAIRS = ("first", "hopeful", "edges")
 
@@ -206,13 +206,13 @@ def _unpack_index(arrays: Arrays, budget: BlockingBudget, names: list[str]) -> B
 def _pack_found(state: MatchState) -> Arrays:
     found = state.found
     return {
-        **{f"list_{f.name}": getattr(found.lists, f.name) for f in fields(CandidateLists)},
+        **{f"list_{name}": part for name, part in vars(found.lists).items()},
         **{f"{kind}_{name}": part for kind, pairs in vars(found.pairs).items() for name, part in vars(pairs).items()},
         "bounds": found.bounds, "labels": found.labels, "confidence": found.confidence, "ids": state.ids,
     }  # fmt: skip
 
 
 def _unpack_found(arrays: Arrays) -> tuple[Found, np.ndarray[Any, Any]]:
-    lists = CandidateLists(*(arrays[f"list_{f.name}"] for f in fields(CandidateLists)))
+    lists = TableLists(*(arrays[f"list_{f.name}"] for f in fields(TableLists)))
     pairs = Scored(*(RowPairs(*(arrays[f"{kind}_{f.name}"] for f in fields(RowPairs))) for kind in _PAIRS))
     return Found(lists, arrays["bounds"], pairs, arrays["labels"], arrays["confidence"]), arrays["ids"]

@@ -11,7 +11,7 @@ This is the n-depth reclustering of FAMER (Saeedi et al., ESWC 2020) with the de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,11 @@ import numpy.typing as npt
 from glue_ml.matching.blocking import BlockingIndex, rank_found
 from glue_ml.matching.candidate_lists import CandidateLists, order_lists
 from glue_ml.matching.clustering import cluster, cluster_islands, label_components
-from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores
+from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores, flag_rows
+from glue_ml.matching.sorted_sets import distinct
+from glue_ml.matching.table_lists import TableLists
 from glue_ml.matching.threads import map_at_once
-from glue_ml.matching.touched_pairs import Judge, Scored, score_all, score_changed, select_lists
+from glue_ml.matching.touched_pairs import Judge, Scored, score_all, score_changed
 
 Cosines = npt.NDArray[np.float32]
 Bounds = npt.NDArray[np.float32]
@@ -36,7 +38,7 @@ class Found:
     row; `confidence` is the group's.
     """
 
-    lists: CandidateLists
+    lists: TableLists
     bounds: Bounds
     pairs: Scored
     labels: Rows
@@ -56,14 +58,15 @@ def match_everything(judge: Judge) -> Found:
     """Match all rows of a table: what `match_changed` comes to in steps."""
     index = judge.index
     everything = np.arange(index.rows)
-    lists = judge.list_rows(index, everything)
+    listed = judge.list_rows(index, everything)
+    lists = TableLists.of(listed, index.rows)
     scored = score_all(judge, lists)
     edges = scored.edges
     groups = cluster(
         index.rows, edges.lo, edges.hi, edges.probability, threshold=judge.threshold,
         score_pairs=judge.score_alone, constraints=judge.constraints, options=judge.options,
     )  # fmt: skip
-    return Found(lists, measure_bounds(index, lists, everything), scored, groups.labels, groups.confidence)
+    return Found(lists, measure_bounds(index, listed, everything), scored, groups.labels, groups.confidence)
 
 
 def match_changed(judge: Judge, before: Found, places: Rows) -> Change:
@@ -76,10 +79,14 @@ def match_changed(judge: Judge, before: Found, places: Rows) -> Change:
     index = judge.index
     is_new = np.ones(index.rows, dtype=bool)
     is_new[places[places >= 0]] = False
-    old_lists, bounds = _renumber_lists(before.lists, places), _renumber_bounds(before.bounds, places, index.rows)
-    lists, dirty = _update_lists(judge, before.lists, old_lists, bounds, places=places, is_new=is_new)
-    bounds[:, dirty] = measure_bounds(index, lists, dirty)
-    pairs, changed, scored = score_changed(judge, before.pairs, (old_lists, lists), dirty, places=places)
+    old, bounds = before.lists.renumber(places, index.rows), _renumber_bounds(before.bounds, places, index.rows)
+    robbed = places[before.lists.find_owners(places < 0)]
+    anew = is_new.copy()
+    anew[robbed[robbed >= 0]] = True
+    renewed, dirty = _renew_lists(judge, old, bounds, anew=anew, is_new=is_new)
+    bounds[:, dirty] = measure_bounds(index, renewed, dirty)
+    lists = old.replace(flag_rows(dirty, index.rows), renewed)
+    pairs, changed, scored = score_changed(judge, before.pairs, (old, lists), dirty, places=places)
     seeds = is_new.copy()
     seeds[changed] = True
     seeds[_find_bereaved(before, places)] = True
@@ -111,14 +118,6 @@ def find_entered(index: BlockingIndex, rows: Rows, bounds: Bounds) -> list[tuple
     return [view.find_entered(rows, bound) for view, bound in zip(index.views, bounds, strict=True)]
 
 
-def _renumber_lists(lists: CandidateLists, places: Rows) -> CandidateLists:
-    """Return the entries whose both rows stayed, under their new numbers."""
-    moved = replace(lists, row=places[lists.row], other=places[lists.other])
-    if (places >= 0).all():
-        return moved  # there may be tens of millions of entries to copy
-    return select_lists(moved, (moved.row >= 0) & (moved.other >= 0))
-
-
 def _renumber_bounds(bounds: Bounds, places: Rows, count: int) -> Bounds:
     """Return the bounds by new numbers; nothing comes into the lists of new rows, which are yet to be made."""
     moved = np.full((len(bounds), count), np.inf, dtype=np.float32)
@@ -126,27 +125,24 @@ def _renumber_bounds(bounds: Bounds, places: Rows, count: int) -> Bounds:
     return moved
 
 
-def _update_lists(judge: Judge, lists: CandidateLists, moved: CandidateLists, bounds: Bounds, *, places: Rows,
-                  is_new: Flags) -> tuple[CandidateLists, Rows]:  # fmt: skip
-    """Return all lists and the rows whose lists are not what they were; `moved` are the old ones renumbered."""
+def _renew_lists(
+    judge: Judge, old: TableLists, bounds: Bounds, *, anew: Flags, is_new: Flags
+) -> tuple[CandidateLists, Rows]:
+    """Return the lists that are not what they were, and whose they are.
+
+    Those of the rows `anew` are listed from nothing; into others come the rows that are new.
+    """
     index = judge.index
-    robbed = places[lists.row[places[lists.other] < 0]]
-    anew = is_new.copy()
-    anew[robbed[robbed >= 0]] = True
     entered = [
         (owner[~anew[owner]], row[~anew[owner]], cosine[~anew[owner]])
         for owner, row, cosine in find_entered(index, np.flatnonzero(is_new), bounds)
     ]
-    grown = np.zeros(index.rows, dtype=bool)
-    grown[np.concatenate([owner for owner, _, _ in entered])] = True
-    parts = [
-        select_lists(moved, ~(anew | grown)[moved.row]),
-        judge.list_rows(index, np.flatnonzero(anew)),
-        _grow_lists(index, select_lists(moved, grown[moved.row]), entered),
-    ]
-    joined = CandidateLists(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(moved)))
+    grown = distinct(np.concatenate([owner for owner, _, _ in entered]))
+    parts = judge.list_rows(index, np.flatnonzero(anew)), _grow_lists(index, old.take(grown), entered)
     # each part is in order, and has all of a row's list: the sort merges them
-    return select_lists(joined, np.argsort(joined.row, kind="stable")), np.flatnonzero(anew | grown)
+    order = np.argsort(np.concatenate([part.row for part in parts]), kind="stable")
+    joined = (np.concatenate([getattr(part, f.name) for part in parts])[order] for f in fields(CandidateLists))
+    return CandidateLists(*joined), distinct(np.append(np.flatnonzero(anew), grown))
 
 
 def _grow_lists(
@@ -200,8 +196,7 @@ def _cluster_touched(
 
 def _cluster_rows(judge: Judge, edges: RowPairs, rows: Rows) -> tuple[Rows, Scores]:
     """Cluster whole islands by themselves; return names and confidence of the groups of `rows`."""
-    chosen = np.zeros(judge.index.rows, dtype=bool)
-    chosen[rows] = True
+    chosen = flag_rows(rows, judge.index.rows)
     groups = cluster_islands(
         rows, edges.select(chosen[edges.lo]), threshold=judge.threshold, score_pairs=judge.score_alone,
         constraints=judge.constraints, options=judge.options,

@@ -8,22 +8,26 @@ looked at again where a pair beside it came, went or changed its score.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from glue_ml.matching.blocking import BlockingIndex, list_candidates
-from glue_ml.matching.candidate_lists import CandidateLists, look_up_context
+from glue_ml.matching.candidate_lists import CONTEXT, LAST_RANK, CandidateLists, find_listed
 from glue_ml.matching.clustering import ClusterOptions, Constraints, ScorePairs
 from glue_ml.matching.comparison import Feature
 from glue_ml.matching.rivals import FIRST_LOOK_FLOOR, find_rivals, measure_rivals
-from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores, join_pairs
+from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores, flag_rows, join_pairs
 from glue_ml.matching.sorted_sets import distinct, is_in, look_up
+from glue_ml.matching.table_lists import TableLists
 
 #: lo, hi (lo < hi) and their CONTEXT to scores, and to the most that a second look may make of them.
 ScoreCandidates = Callable[[Rows, Rows, Feature], tuple[Scores, Scores]]
 ScoreAgain = Callable[[Rows, Rows, Feature, Feature], Scores]  #: lo, hi, CONTEXT and RIVALS to probabilities.
 ListRows = Callable[[BlockingIndex, Rows], CandidateLists]
+
+_LISTS = CONTEXT.index("lists")
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Scored:
 NO_PAIRS = RowPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
-def score_all(judge: Judge, lists: CandidateLists) -> Scored:
+def score_all(judge: Judge, lists: TableLists) -> Scored:
     """Score all candidate pairs of a table, given all of its candidate lists."""
     lo, hi, context = list_contexts(lists)
     score, best = judge.score(lo, hi, context)
@@ -88,7 +92,7 @@ def _keep(lo: Rows, hi: Rows, score: Scores, floor: float) -> RowPairs:
 
 
 def score_changed(
-    judge: Judge, before: Scored, lists: tuple[CandidateLists, CandidateLists], dirty: Rows, *, places: Rows
+    judge: Judge, before: Scored, lists: tuple[TableLists, TableLists], dirty: Rows, *, places: Rows
 ) -> tuple[Scored, Rows, int]:
     """Return the pairs after a change, the rows at the ends of edges that came, went or changed, and how many pairs
     were scored.
@@ -107,9 +111,8 @@ def score_changed(
     stale &= is_in(first.key(judge.index.rows), hopeful.key(judge.index.rows))
     again = first.select(stale)
     rivals = measure_rivals(again.probability, *find_rivals(first.lo, first.hi, first.probability, stale))
-    is_end = np.isin(lists[1].row, np.append(again.lo, again.hi))
-    known = look_up_context(select_lists(lists[1], is_end), again.lo, again.hi)
-    seen = _keep(again.lo, again.hi, judge.score_again(again.lo, again.hi, known, rivals), judge.floor)
+    context = lists[1].look_up_context(again.lo, again.hi)
+    seen = _keep(again.lo, again.hi, judge.score_again(again.lo, again.hi, context, rivals), judge.floor)
     edges, changed = _replace(before.edges, seen, np.append(anew, again.key(judge.index.rows)), judge, places)
     return Scored(first, hopeful, edges), changed, len(lo) + len(again.lo)
 
@@ -133,46 +136,46 @@ def _find_left_behind(pairs: RowPairs, places: Rows) -> Rows:
 
 def _find_stale(first: RowPairs, moved: Rows, anew: Rows, count: int) -> Flags:
     """Tell which pairs must be looked at again: those of rows whose pairs changed, and those with a new context."""
-    is_moved = np.zeros(count, dtype=bool)
-    is_moved[moved] = True
+    is_moved = flag_rows(moved, count)
     return np.asarray(is_moved[first.lo] | is_moved[first.hi] | is_in(first.key(count), distinct(anew)))
 
 
-def list_contexts(lists: CandidateLists) -> tuple[Rows, Rows, Feature]:
+def list_contexts(lists: TableLists) -> tuple[Rows, Rows, Feature]:
     """Return the pairs that are in at least one list, in row order, with their CONTEXT."""
-    count = 1 + max(int(lists.row.max(initial=0)), int(lists.other.max(initial=0)))
-    lo, hi = np.divmod(_code_pairs(lists, count), count)
-    return lo, hi, look_up_context(lists, lo, hi)
+    rows = len(lists.lengths)
+    lo, hi = np.divmod(
+        distinct(_code_pairs(np.repeat(np.arange(rows), lists.lengths), lists.other, rows)), max(rows, 1)
+    )
+    return lo, hi, lists.look_up_context(lo, hi)
 
 
-def _code_pairs(lists: CandidateLists, count: int) -> Rows:
-    return distinct(np.minimum(lists.row, lists.other) * count + np.maximum(lists.row, lists.other))
-
-
-def select_lists(lists: CandidateLists, chosen: Flags | Rows) -> CandidateLists:
-    """Return some entries of the lists."""
-    places = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
-    return CandidateLists(*(getattr(lists, f.name)[places] for f in fields(lists)))
+def _code_pairs(row: Rows, other: npt.NDArray[np.integer], count: int) -> Rows:
+    return np.asarray(np.minimum(row, other) * np.int64(count) + np.maximum(row, other), dtype=np.int64)
 
 
 def _find_changed_pairs(
-    judge: Judge, lists: tuple[CandidateLists, CandidateLists], dirty: Rows
+    judge: Judge, lists: tuple[TableLists, TableLists], dirty: Rows
 ) -> tuple[Rows, tuple[Rows, Rows, Feature]]:
     """Return the codes of pairs that are no candidates any more, and the pairs to be scored with their contexts."""
     count = judge.index.rows
-    is_dirty = np.zeros(count, dtype=bool)
-    is_dirty[dirty] = True
-    before, after = (
-        _code_pairs(select_lists(part, is_dirty[part.row] | is_dirty[part.other]), count) for part in lists
-    )
-    lo, hi = np.divmod(after, count)
-    is_end = np.zeros(count, dtype=bool)
-    is_end[lo], is_end[hi] = True, True
-    old, new = (look_up_context(select_lists(part, is_end[part.row]), lo, hi) for part in lists)
-    wanted = ~is_in(after, before)
-    if judge.uses_context:
-        wanted |= (old != new).any(axis=1)
-    return before[~is_in(before, after)], (lo[wanted], hi[wanted], new[wanted])
+    before, after = (part.take(dirty) for part in lists)
+    codes = [_code_pairs(*_find_changed_entries(*both), count) for both in ((before, after), (after, before))]
+    changed = distinct(np.concatenate(codes))
+    lo, hi = np.divmod(changed, np.int64(max(count, 1)))
+    old, new = (part.look_up_context(lo, hi) for part in lists)
+    was_listed, is_listed = (context[:, _LISTS] > 0 for context in (old, new))
+    wanted = is_listed & ((old != new).any(axis=1) if judge.uses_context else ~was_listed)
+    return changed[was_listed & ~is_listed], (lo[wanted], hi[wanted], new[wanted])
+
+
+def _find_changed_entries(one: CandidateLists, other: CandidateLists) -> tuple[Rows, Rows]:
+    """Return row and other of the entries that are not in the other lists, or there with another say in a CONTEXT."""
+    place, same = find_listed(other, one.row, one.other)
+    rank, far = np.minimum(one.rank, LAST_RANK), np.minimum(other.rank, LAST_RANK)
+    told = ((rank, far), (one.ratio, other.ratio), (one.views, other.views))
+    for mine, theirs in told:
+        same[same] = mine[same] == theirs[place[same]]
+    return one.row[~same], one.other[~same]
 
 
 def _find_changed_ends(before: RowPairs, after: RowPairs, count: int) -> Rows:
