@@ -49,19 +49,18 @@ class TableLists:
         return CandidateLists(row, other, self.score[place], rank, ratio, self.views[place])
 
     def renumber(self, places: Rows, count: int) -> Self:
-        """Return the entries whose both rows are still there, in a table of `count` rows; new rows have no lists yet.
+        """Return the lists of the rows that are still there, in a table of `count` rows; new rows have none yet.
 
-        `places[i]` is the new number of row i, -1 where it is gone; those that are there keep their order.
+        `places[i]` is the new number of row i, -1 where it is gone; those that are there keep their order. What was
+        said about a row that is gone is about -1 now, so that other entries keep their rank and ratio.
         """
         narrow, lengths = places.astype(np.int32), np.zeros(count, dtype=np.int64)
-        if (places >= 0).all():
-            lengths[places] = self.lengths
+        is_there = places >= 0
+        lengths[places[is_there]] = self.lengths[is_there]
+        if is_there.all():  # nothing to leave out of what may be hundreds of megabytes
             return type(self)(_start(lengths), narrow[self.other], self.score, self.views)
-        other = narrow[self.other]
-        stays = np.repeat(places >= 0, self.lengths) & (other >= 0)
-        before = np.append(0, np.cumsum(stays))[self.starts]
-        lengths[places[places >= 0]] = np.diff(before)[places >= 0]
-        return type(self)(_start(lengths), other[stays], self.score[stays], self.views[stays])
+        kept = np.repeat(is_there, self.lengths)
+        return type(self)(_start(lengths), narrow[self.other[kept]], self.score[kept], self.views[kept])
 
     def find_owners(self, gone: Flags) -> Rows:
         """Return the rows whose lists have an entry about a row that is `gone`."""

@@ -169,13 +169,17 @@ def _find_changed_pairs(
 
 
 def _find_changed_entries(one: CandidateLists, other: CandidateLists) -> tuple[Rows, Rows]:
-    """Return row and other of the entries that are not in the other lists, or there with another say in a CONTEXT."""
+    """Return row and other of the entries that are not in the other lists, or there with another say in a CONTEXT.
+
+    Entries about rows that are gone do not count.
+    """
     place, same = find_listed(other, one.row, one.other)
     rank, far = np.minimum(one.rank, LAST_RANK), np.minimum(other.rank, LAST_RANK)
     told = ((rank, far), (one.ratio, other.ratio), (one.views, other.views))
     for mine, theirs in told:
         same[same] = mine[same] == theirs[place[same]]
-    return one.row[~same], one.other[~same]
+    changed = ~same & (one.other >= 0)
+    return one.row[changed], one.other[changed]
 
 
 def _find_changed_ends(before: RowPairs, after: RowPairs, count: int) -> Rows:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
@@ -32,6 +32,7 @@ NAMES = ["anna smith", "anna smyth", "ana smith", "bert jones", "bert jonas", "b
 STREETS = ["1 high street", "2 high street", "12 low road", "12 low rd", "7 long lane", None]
 ROW = st.tuples(st.sampled_from(NAMES), st.sampled_from(STREETS), st.sampled_from("ab"))
 KEYS = [f"k{i:02}" for i in range(26)]
+EQUAL: Row = ("anna smith", "1 high street", "a")
 TABLES = st.dictionaries(st.sampled_from(KEYS), ROW, max_size=len(KEYS))
 
 
@@ -131,6 +132,7 @@ def assert_same(one: Found, other: Found) -> None:
     "base", [BASE, SOURCES, TIGHT, TWICE, MEANING], ids=["plain", "sources", "tight", "twice", "meaning"]
 )
 @given(steps=st.lists(TABLES, min_size=2, max_size=4), links=LINKS, cap=st.sampled_from([3, 500]))
+@example(steps=[dict.fromkeys(KEYS[:3], EQUAL), dict.fromkeys(KEYS[:2], EQUAL)], links=[], cap=3)  # a rival goes
 @settings(max_examples=25, deadline=None)
 def test_changes_in_steps_come_to_what_matching_everything_finds(
     base: Base, steps: list[dict[str, Row]], links: list[tuple[str, str, bool]], cap: int
