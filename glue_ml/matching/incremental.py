@@ -21,7 +21,7 @@ _EXISTING, _CHOSEN = "__glue_ml_existing", "__glue_ml_chosen"
 _BY_SET, _BY_GROUP = "__glue_ml_by_set", "__glue_ml_by_group"
 _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 _LARGEST = 2**63 - 1
-_SHOWN_KEYS = 5
+SHOWN_KEYS = 5  #: Keys that a message names.
 
 
 @dataclass(frozen=True)
@@ -29,24 +29,34 @@ class Increment:
     """Existing and new rows put under one another.
 
     `rows` are all of them without ids, in the columns of the existing ones, then those that only the new ones have;
-    `added` are the new ones alone, in the same columns; `ids` has the key as text and the match id of each existing
-    row; all ids from `first_free` on are free.
+    `added` are the new ones alone, in the same columns and types; `ids` has the key as text and the match id of each
+    existing row. `retyped` are columns that have another type here than in the table of the existing rows.
     """
 
     rows: DataFrame
     added: DataFrame
     ids: DataFrame
     primary_key: str
+    retyped: frozenset[str]
+
+
+@dataclass(frozen=True)
+class CheckedIncrement(Increment):
+    """An increment whose ids and keys were looked at: all ids from `first_free` on are free."""
+
     first_free: int
 
 
-def prepare_increment(existing: DataFrame, incremental: DataFrame, *, primary_key: str) -> Increment:
+def prepare_increment(existing: DataFrame, incremental: DataFrame, *, primary_key: str) -> CheckedIncrement:
+    """Do what `stack_tables` and `check_increment` do, and raise what they raise."""
+    return check_increment(stack_tables(existing, incremental, primary_key=primary_key))
+
+
+def stack_tables(existing: DataFrame, incremental: DataFrame, *, primary_key: str) -> Increment:
     """Put `incremental` under `existing`, which has a column `match_id`: whole numbers, or text that spells them.
 
     A column that one of them lacks is null there; one of two types becomes text, unless both are numbers. A confidence
-    score of the existing rows is left out. Cost: two Spark jobs over the keys and ids.
-
-    Raises InputError where an existing row has no id, a new one has, or a key is in both.
+    score of the existing rows is left out. No row is looked at. Raises InputError where columns are missing.
     """
     _check_tables(existing, incremental, primary_key)
     match_id = next((name for name in existing.columns if name.casefold() == MATCH_ID), None)
@@ -56,15 +66,40 @@ def prepare_increment(existing: DataFrame, incremental: DataFrame, *, primary_ke
             f"Their columns are {sorted(existing.columns)}"
         )
     ids = existing.select(_key_column(primary_key), _read_id(existing, match_id).alias(_EXISTING))
-    first_free = _find_first_free(ids)
-    _check_apart(ids, incremental, primary_key)
     dropped = [name for name in existing.columns if name.casefold() in (MATCH_ID, CONFIDENCE)]
     kept, added = _align_columns(existing.drop(*dropped), incremental)
-    return Increment(kept.union(added), added, ids, primary_key, first_free)
+    rows = kept.union(added)
+    added = added.select(*(F.col(quote(f.name)).cast(f.dataType).alias(f.name) for f in rows.schema.fields))
+    return Increment(rows, added, ids, primary_key, _find_retyped(existing, rows))
+
+
+def check_increment(increment: Increment) -> CheckedIncrement:
+    """Look at ids and keys, where that was not done yet. Cost: two Spark jobs over the keys and ids.
+
+    Raises InputError where an existing row has no id, a new one has, or a key is in both.
+    """
+    if isinstance(increment, CheckedIncrement):
+        return increment
+    first_free = _find_first_free(increment.ids)
+    both = increment.added.select(_key_column(increment.primary_key)).join(increment.ids, on=KEY, how="left_semi")
+    shown = [row[KEY] for row in both.distinct().orderBy(KEY).limit(SHOWN_KEYS + 1).collect()]
+    refuse_shared(shown, increment.primary_key)
+    return CheckedIncrement(**vars(increment), first_free=first_free)
+
+
+def refuse_shared(keys: Sequence[str], primary_key: str) -> None:
+    """Raise InputError where there are `keys`, in order, of both existing and new rows; some are enough."""
+    if not keys:
+        return
+    more = " and others" if len(keys) > SHOWN_KEYS else ""
+    raise InputError(
+        f"rows with these values of {primary_key!r} are among the existing and the new rows: "
+        f"{', '.join(map(repr, keys[:SHOWN_KEYS]))}{more}; take them out of one of the two"
+    )
 
 
 def match_increment(
-    increment: Increment,
+    increment: CheckedIncrement,
     model: FindMatchesModel,
     *,
     scores: bool = False,
@@ -163,15 +198,9 @@ def _find_first_free(ids: DataFrame) -> int:
     return max(-1, -1 if summary["greatest"] is None else int(summary["greatest"])) + 1
 
 
-def _check_apart(ids: DataFrame, incremental: DataFrame, primary_key: str) -> None:
-    both = incremental.select(_key_column(primary_key)).join(ids, on=KEY, how="left_semi").distinct()
-    shown = [row[KEY] for row in both.orderBy(KEY).limit(_SHOWN_KEYS + 1).collect()]
-    if shown:
-        more = " and others" if len(shown) > _SHOWN_KEYS else ""
-        raise InputError(
-            f"rows with these values of {primary_key!r} are among the existing and the new rows: "
-            f"{', '.join(map(repr, shown[:_SHOWN_KEYS]))}{more}; take them out of one of the two"
-        )
+def _find_retyped(existing: DataFrame, rows: DataFrame) -> frozenset[str]:
+    known = {field.name.casefold(): field.dataType for field in existing.schema.fields}
+    return frozenset(field.name for field in rows.schema.fields if known.get(field.name.casefold()) != field.dataType)
 
 
 def _align_columns(existing: DataFrame, incremental: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -195,7 +224,7 @@ def _align(table: dict[str, T.StructField], fields: Sequence[T.StructField | Non
     return column.alias(known[-1].name)
 
 
-def _assign(found: DataFrame, increment: Increment) -> DataFrame:
+def _assign(found: DataFrame, increment: CheckedIncrement) -> DataFrame:
     """The ids that are there, then those of the existing rows found together with a new one, then new ones."""
     keyed = found.withColumn(KEY, _key_column(increment.primary_key))
     known = keyed.join(increment.ids, on=KEY, how="left").drop(KEY)
@@ -207,7 +236,7 @@ def _assign(found: DataFrame, increment: Increment) -> DataFrame:
     return known.join(chosen, on=MATCH_ID, how="left").withColumn(MATCH_ID, F.coalesce(_EXISTING, _CHOSEN, new))
 
 
-def _move_enforced(assigned: DataFrame, enforced: pa.Table, increment: Increment) -> DataFrame:
+def _move_enforced(assigned: DataFrame, enforced: pa.Table, increment: CheckedIncrement) -> DataFrame:
     """Give the new rows of each set of enforced matches one id, and the new groups that they are from."""
     tagged = attach_groups(assigned, enforced, primary_key=increment.primary_key)
     links = collect_arrow(tagged.where(F.col(SET).isNotNull()).select(SET, MATCH_ID, _EXISTING).distinct())

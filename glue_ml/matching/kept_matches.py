@@ -1,7 +1,8 @@
 """Runs that go on from the state of the run before: what changed is found, and only what it touches is matched again.
 
-The state is never trusted: every run compares it, value by value, with the rows that it is given, and takes a row that
-differs for one that is gone and one that is new. So a state that is old costs time and changes nothing.
+A state says of which version of a Delta table it is. Where the existing rows are those of that version, they are not
+read: only the new ones are. Otherwise the state is not trusted: it is compared with the rows, value by value, and a row
+that differs is one that is gone and one that is new. So a state that is old costs time and changes nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from pyspark.sql import types as T
 from glue_ml import storage
 from glue_ml.errors import InputError
 from glue_ml.matching.find_matches import FindMatchesModel
-from glue_ml.matching.incremental import Increment
+from glue_ml.matching.incremental import SHOWN_KEYS, Increment, check_increment, refuse_shared
 from glue_ml.matching.ledger import NO_ID, LedgerEntry, assign_ids
 from glue_ml.matching.match_state import OUTGROWN, MatchState, Step, advance_state, start_state
 from glue_ml.matching.model import MatchModel
-from glue_ml.matching.row_pairs import Flags, Rows
+from glue_ml.matching.row_pairs import Flags, Rows, flag_rows
 from glue_ml.matching.state_files import load_state, save_state
 from glue_ml.matching.table import (
     CONFIDENCE,
@@ -39,6 +40,7 @@ from glue_ml.matching.table import (
     quote,
     read_rows,
 )
+from glue_ml.matching.table_version import TableVersion
 
 logger = logging.getLogger(__name__)
 
@@ -93,29 +95,51 @@ def match_first(df: DataFrame, model: FindMatchesModel) -> KeptMatches:
     return KeptMatches(model.model_, state, (), everything, everything, counts)
 
 
-def match_next(increment: Increment, model: FindMatchesModel, state: MatchState | None) -> KeptMatches:
+def match_next(
+    increment: Increment, model: FindMatchesModel, state: MatchState | None, *, version: TableVersion | None = None
+) -> KeptMatches:
     """Match the rows of `increment`, of which `state` knows the most; without one all are matched.
 
     Groups are those of a full run by the state's counts. A group keeps the id of the existing group with which it
-    shares most rows (see `assign_ids`), so that the ids of groups that nothing touched stay. Cost: a Spark job that
-    reads the rows, one that reads the ids, and what the changed rows touch, on the driver.
+    shares most rows (see `assign_ids`), so that the ids of groups that nothing touched stay. `version`: that of the
+    Delta table which the existing rows are. Cost: what the changed rows touch, on the driver; a Spark job that reads
+    the new rows and, unless the state is of that version, three more that read keys and ids and all rows.
+
+    Raises what `check_increment` raises.
     """
+    if state is not None and _knows(state, version, increment):
+        return _keep(_match_added(increment, model, state), model)
+    increment = check_increment(increment)
     table = _read(increment.rows, model)
-    ids = _align_ids(table, increment.ids)
-    free = increment.first_free
+    ids, free = _align_ids(table, increment.ids), increment.first_free
     if state is None or state.table.column_names != table.column_names:
         started = start_state(table, model.model_)
         naming = assign_ids(ids, started.ids, first_free=free)
-        step = Step(
-            replace(started, ids=naming.ids), np.arange(len(ids)), naming.entries, len(started.found.lists.other)
+        everything, scored = np.arange(len(ids)), len(started.found.lists.other)
+        return _keep(
+            Step(replace(started, ids=naming.ids), everything, naming.ids != ids, naming.entries, scored), model
         )
-    else:
-        step = _advance(state, table, ids, model=model, first_free=free)
-    touched = np.zeros(len(ids), dtype=bool)
-    touched[step.touched] = True
-    counts = _count(step.state, touched=len(step.touched), pairs=step.scored_pairs)
-    changed, remarks = step.state.ids != ids, _remark(step.state)
-    return KeptMatches(model.model_, step.state, step.entries, changed, touched, counts, remarks)
+    return _keep(_advance(state, table, ids, model=model, first_free=free), model)
+
+
+def _knows(state: MatchState, version: TableVersion | None, increment: Increment) -> bool:
+    """Whether the state has the existing rows, as text, as they would be read."""
+    return version is not None and state.version == version and increment.retyped.isdisjoint(state.table.column_names)
+
+
+def _match_added(increment: Increment, model: FindMatchesModel, state: MatchState) -> Step:
+    added = _read(increment.added, model)
+    keys = added.column(0)
+    shared = keys.filter(pc.is_in(keys, value_set=state.keys.combine_chunks()))
+    refuse_shared(shared.slice(0, SHOWN_KEYS + 1).to_pylist(), increment.primary_key)
+    return advance_state(state, model.model_, added=added, added_ids=np.full(len(added), NO_ID))
+
+
+def _keep(step: Step, model: FindMatchesModel) -> KeptMatches:
+    state = step.state
+    touched = flag_rows(step.touched, len(state.ids))
+    counts = _count(state, touched=len(step.touched), pairs=step.scored_pairs)
+    return KeptMatches(model.model_, state, step.entries, step.changed, touched, counts, _remark(state))
 
 
 def find_changes(before: pa.Table, after: pa.Table) -> tuple[list[str], Rows]:
@@ -204,9 +228,12 @@ def number_generation(spark: SparkSession, uri: str, kept: KeptMatches) -> KeptM
     return replace(kept, state=replace(kept.state, generation=generation))
 
 
-def keep_state(uri: str, kept: KeptMatches, model: FindMatchesModel) -> None:
-    """Write the state for the next run; do so when the output is in place."""
-    save_state(kept.state, uri, model.model_)
+def keep_state(uri: str, kept: KeptMatches, model: FindMatchesModel, *, version: TableVersion | None = None) -> None:
+    """Write the state for the next run; do so when the output is in place.
+
+    `version`: what the output is, if it is a Delta table and nobody else can have written to it since it was read.
+    """
+    save_state(replace(kept.state, version=version), uri, model.model_)
 
 
 def _advance(state: MatchState, table: pa.Table, ids: Rows, *, model: FindMatchesModel, first_free: int) -> Step:

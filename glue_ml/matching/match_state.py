@@ -29,7 +29,8 @@ from glue_ml.matching.comparison import Feature, compare
 from glue_ml.matching.ledger import NO_ID, LedgerEntry, assign_ids
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.records import Records, ValueCounts, count_values, prepare_records
-from glue_ml.matching.row_pairs import Rows, Scores
+from glue_ml.matching.row_pairs import Flags, Rows, Scores
+from glue_ml.matching.table_version import TableVersion
 from glue_ml.matching.threads import map_at_once
 from glue_ml.matching.touched import Found, match_changed, match_everything
 from glue_ml.matching.touched_pairs import Judge, ListRows
@@ -42,7 +43,10 @@ OUTGROWN = 2.0  #: From so many times the rows that were counted on, or fewer th
 
 @dataclass(frozen=True)
 class MatchState:
-    """A matched table. `table` has the key and the compared columns as text, sorted by key; `ids` are the match ids."""
+    """A matched table. `table` has the key and the compared columns as text, sorted by key; `ids` are the match ids.
+
+    `version`: which version of a Delta table has just these rows and ids, where that is known.
+    """
 
     table: pa.Table
     values: ValueCounts
@@ -50,6 +54,7 @@ class MatchState:
     found: Found
     ids: Rows
     generation: int = 0
+    version: TableVersion | None = None
 
     @property
     def keys(self) -> pa.ChunkedArray:
@@ -64,10 +69,14 @@ class MatchState:
 
 @dataclass(frozen=True)
 class Step:
-    """The state after a change, the rows whose match ids were looked at again, and what was counted and told."""
+    """The state after a change, the rows whose match ids were looked at again, and what was counted and told.
+
+    `changed`: by row, whether its id is another than before.
+    """
 
     state: MatchState
     touched: Rows
+    changed: Flags
     entries: tuple[LedgerEntry, ...]
     scored_pairs: int
 
@@ -126,15 +135,16 @@ def advance_state(
     table = pa.concat_tables([state.table, added]).take(pa.array(order)).combine_chunks()
     index = extend_index(state.index, _index_rows(added, model, state), order)
     change = match_changed(judge_by(model, table, state.values, index), state.found, places)
-    ids = np.append(state.ids, added_ids)[order]
-    free = max(-1, int(ids.max(initial=-1))) + 1 if first_free is None else first_free
+    before = np.append(state.ids, added_ids)[order]
+    free = max(-1, int(before.max(initial=-1))) + 1 if first_free is None else first_free
     naming = assign_ids(
-        ids[change.touched], change.found.labels[change.touched], first_free=free,
-        lost=np.setdiff1d(state.ids[gone], ids).tolist() if gone.any() else (),
+        before[change.touched], change.found.labels[change.touched], first_free=free,
+        lost=np.setdiff1d(state.ids[gone], before).tolist() if gone.any() else (),
     )  # fmt: skip
+    ids = before.copy()
     ids[change.touched] = naming.ids
     after = MatchState(table, state.values, index, change.found, ids, state.generation + 1)
-    return Step(after, change.touched, naming.entries, change.scored_pairs)
+    return Step(after, change.touched, ids != before, naming.entries, change.scored_pairs)
 
 
 def judge_by(

@@ -29,6 +29,7 @@ from glue_ml.matching.row_pairs import RowPairs
 from glue_ml.matching.semantic_view import SemanticView
 from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.table_lists import TableLists
+from glue_ml.matching.table_version import TableVersion
 from glue_ml.matching.tokens import Incidence
 from glue_ml.matching.touched import Found
 from glue_ml.matching.touched_pairs import Scored
@@ -58,6 +59,7 @@ def save_state(state: MatchState, uri: str, model: MatchModel) -> None:
         "folder": folder,
         "rows": len(state.ids),
         "counted_rows": state.values.rows,
+        "version": None if state.version is None else vars(state.version),
         "budget": {"top_k": budget.top_k, "work_per_record": budget.work_per_record},
         "views": [view.name for view in _sparse_views(state.index)],
         "columns": len(state.values.values),
@@ -81,6 +83,17 @@ def load_state(uri: str, model: MatchModel) -> MatchState | None:
         raise InputError(
             f"the match state at {uri} is damaged ({type(error).__name__}: {error}); remove it and match in full"
         ) from error
+
+
+def read_kept_version(uri: str) -> TableVersion | None:
+    """Return the version of a Delta table that the state at `uri` is of, whatever model led to it; None if of none."""
+    described = _read_description(uri)
+    return None if described is None or described.get("format") != FORMAT else _version(described)
+
+
+def _version(described: dict[str, Any]) -> TableVersion | None:
+    version = described["version"]
+    return None if version is None else TableVersion(**version)
 
 
 def digest_model(model: MatchModel) -> str:
@@ -124,7 +137,9 @@ def _read_state(folder: str, described: dict[str, Any]) -> MatchState:
     found, ids = _unpack_found(arrays["found"])
     if not len(tables["rows"]) == index.rows == len(ids) == described["rows"]:
         raise ValueError("its parts are of different tables")
-    return MatchState(tables["rows"].combine_chunks(), values, index, found, ids, described["generation"])
+    return MatchState(
+        tables["rows"].combine_chunks(), values, index, found, ids, described["generation"], _version(described)
+    )
 
 
 def _pack(arrays: Arrays) -> bytes:

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from glue_ml import storage
 from glue_ml.catalog import read_tables, write_table
+from glue_ml.catalog.failures import explain_failures
 from glue_ml.domain.job import JobResult, JobSpec, TableSpec
 from glue_ml.errors import InputError
 from glue_ml.job_runner import Progress, chain_progress, read_input, require_uri
@@ -16,10 +17,11 @@ from glue_ml.matching.explained_changes import explain_touched
 from glue_ml.matching.find_matches import FIT_STAGES, MATCH_STAGES, FindMatchesModel
 from glue_ml.matching.incremental import (
     Increment,
+    check_increment,
     count_groups,
     enforced_labels,
     match_increment,
-    prepare_increment,
+    stack_tables,
 )
 from glue_ml.matching.kept_matches import (
     LEDGER,
@@ -35,7 +37,9 @@ from glue_ml.matching.kept_matches import (
 )
 from glue_ml.matching.registry import load_or_train_model
 from glue_ml.matching.stages import Stages
+from glue_ml.matching.state_files import read_kept_version
 from glue_ml.matching.table import quote
+from glue_ml.matching.table_version import TableVersion, follow, read_version
 
 WRITE = "write the matches"
 CHANGED = "match what changed"
@@ -130,8 +134,9 @@ def _match(
 def _match_increment(
     spark: SparkSession, spec: JobSpec, df: DataFrame, training: Progress, matching: Progress
 ) -> tuple[FindMatchesModel, MatchResult]:
-    increment = _read_increment(spark, spec, df)
-    assert increment is not None
+    stacked = _read_increment(spark, spec, df)
+    assert stacked is not None
+    increment = check_increment(stacked)
     model = load_or_train_model(spark, spec, increment.rows.select(*map(quote, df.columns)), training)
     model.progress = matching
     found = match_increment(
@@ -146,7 +151,12 @@ def _match_kept(
     """Match by the state of the run before: ledger, output and state are written in this order, each all or nothing."""
     training, matching, writing = steps
     scores, output = spec.compute_match_confidence_scores, require_uri(spec, "output_uri")
+    version = None  # found before anything is read: what is read later may only be newer, and then shows
+    if spec.existing_matches_format in (None, "delta"):
+        version = _find_version(spark, spec.existing_matches_uri)
     increment = _read_increment(spark, spec, df)
+    if increment is not None and (version is None or version != read_kept_version(state_uri)):
+        increment = check_increment(increment)
     rows = df if increment is None else increment.rows
     model = load_or_train_model(spark, spec, rows.select(*map(quote, df.columns)), training)
     stages = Stages("match", (CHANGED,), _stretch(matching, len(MATCH_STAGES)), spark, list(model.stages_))
@@ -154,12 +164,13 @@ def _match_kept(
         if increment is None:
             kept = match_first(df, model)
         else:
-            kept = match_next(increment, model, open_state(state_uri, model))
+            kept = match_next(increment, model, open_state(state_uri, model), version=version)
         kept = number_generation(spark, state_uri, kept)
         amounts.rows_out = kept.counts.get("rows")
     stages = Stages("match", (WRITE,), writing, spark, stages.done)
     with stages.run(WRITE) as amounts:
         told = _write_explanations(spark, spec, kept, model)
+        replaced = version if spec.merge_matches else _find_version(spark, output)
         generation, run = kept.state.generation, f"{spec.transform_id} {kept.state.generation}"
         append_ledger(spark, state_uri, kept.entries, run=run, generation=generation, now=datetime.now(UTC))
         if increment is not None and spec.merge_matches:
@@ -167,13 +178,20 @@ def _match_kept(
         else:
             matches = attach_matches(rows, kept, primary_key=spec.primary_key, scores=scores)
             write_table(matches, output, format=spec.output_format)
-        keep_state(state_uri, kept, model)
+        keep_state(state_uri, kept, model, version=follow(replaced, _find_version(spark, output)))
         amounts.rows_in = amounts.rows_out = kept.counts.get("rows")
     paths = {"matches": output, "ledger": storage.join(state_uri, LEDGER)}
     if spec.explanations_uri is not None:
         paths["explanations"] = spec.explanations_uri
     counts = {**kept.counts, **told}
     return JobResult(True, counts=counts, paths=paths, remarks=kept.remarks, stages=tuple(stages.done))
+
+
+def _find_version(spark: SparkSession, uri: str | None) -> TableVersion | None:
+    if uri is None:
+        return None
+    with explain_failures(f"{uri} cannot be read"):
+        return read_version(spark, uri)
 
 
 def _stretch(progress: Progress, total: int) -> Progress:
@@ -196,4 +214,4 @@ def _read_increment(spark: SparkSession, spec: JobSpec, df: DataFrame) -> Increm
     if spec.existing_matches_uri is None:
         return None
     existing = read_tables(spark, [TableSpec(path=spec.existing_matches_uri, format=spec.existing_matches_format)])
-    return prepare_increment(existing, df, primary_key=spec.primary_key)
+    return stack_tables(existing, df, primary_key=spec.primary_key)

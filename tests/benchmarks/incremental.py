@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.incremental --rows 100000 --json out.json
 
-The full run reads, matches and writes all rows. The incremental run reads the Delta table of matches and the new rows,
-loads the state, matches what the new rows touch, merges into the table and keeps the state. The state is made before,
+The full run reads, matches and writes all rows. The incremental run reads the new rows, loads the state, matches what
+the new rows touch, merges into the Delta table of matches and keeps the state. The state is made before,
 and its cost is told too. Labels come from the generator's truth. `--check` matches everything once more and fails
 unless the groups are the same.
 """
@@ -24,7 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from glue_ml.domain.labels import LabeledRow
 from glue_ml.matching import FindMatches, FindMatchesModel
-from glue_ml.matching.incremental import prepare_increment
+from glue_ml.matching.incremental import stack_tables
 from glue_ml.matching.kept_matches import (
     attach_matches,
     keep_state,
@@ -34,6 +34,7 @@ from glue_ml.matching.kept_matches import (
     open_state,
 )
 from glue_ml.matching.match_state import match_again
+from glue_ml.matching.table_version import follow, read_version
 from glue_ml.session import open_session
 from glue_ml.synthetic import make_people, split_truth
 from glue_ml.synthetic.people import ENTITY_ID, KEY
@@ -62,7 +63,9 @@ def teach(spark: SparkSession, place: Path) -> FindMatchesModel:
     return model
 
 
-def measure(spark: SparkSession, rows: int, *, share: float, check: bool, place: Path) -> dict[str, float]:
+def measure(
+    spark: SparkSession, rows: int, *, share: float, check: bool, deletion_vectors: bool, place: Path
+) -> dict[str, float]:
     """Return the seconds of a full run, of making the state, and of the increment with its parts; and the ratio."""
     table, _ = split_truth(make_people(rows, seed=1))
     model, split = teach(spark, place), round(rows * (1 - share))
@@ -82,14 +85,18 @@ def measure(spark: SparkSession, rows: int, *, share: float, check: bool, place:
     matches, state = str(place / "matches"), str(place / "state")
     clock("full", lambda: model.transform(everything).write.format("delta").save(str(place / "full")))
     first = clock("first", lambda: match_first(old, model))
-    attach_matches(old, first, primary_key=KEY, scores=False).write.format("delta").save(matches)
-    clock("keep_first", lambda: keep_state(state, first, model))
-    existing = spark.read.format("delta").load(matches)
-    increment = clock("prepare", lambda: prepare_increment(existing, new, primary_key=KEY))
+    writer = attach_matches(old, first, primary_key=KEY, scores=False).write.format("delta")
+    writer.option("delta.enableDeletionVectors", str(deletion_vectors).lower()).save(matches)
+    clock("keep_first", lambda: keep_state(state, first, model, version=read_version(spark, matches)))
+    # as `tasks.find_matches` does
+    version = clock("prepare", lambda: read_version(spark, matches))
+    increment = stack_tables(spark.read.format("delta").load(matches), new, primary_key=KEY)
     opened = clock("load", lambda: open_state(state, model))
-    kept = clock("match", lambda: match_next(increment, model, opened))
+    kept = clock("match", lambda: match_next(increment, model, opened, version=version))
     clock("merge", lambda: merge_into_delta(matches, increment, kept, scores=False))
-    clock("keep", lambda: keep_state(state, kept, model))
+    after = follow(version, read_version(spark, matches))
+    assert after is not None, "the next run would read the whole table"
+    clock("keep", lambda: keep_state(state, kept, model, version=after))
     seconds["incremental"] = round(sum(seconds[name] for name in ("prepare", "load", "match", "merge", "keep")), 2)
     seconds["ratio"] = round(seconds["incremental"] / seconds["full"], 3)
     seconds |= {name: kept.counts[name] for name in ("touched_rows", "scored_pairs")}
@@ -105,11 +112,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=100_000, help="rows in all; 1000000 for the stated target")
     parser.add_argument("--share", type=float, default=0.01, help="share of them that is new")
     parser.add_argument("--check", action="store_true", help="also match in full by the state's counts, and compare")
+    parser.add_argument("--deletion-vectors", action="store_true", help="on the Delta table that is merged into")
     parser.add_argument("--json", type=Path, help="where the figures go")
     given = parser.parse_args(arguments)
     spark = open_session("glue-ml incremental benchmark", master="local[2]")
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(spark, given.rows, share=given.share, check=given.check, place=Path(folder))
+        figures = measure(
+            spark, given.rows, share=given.share, check=given.check, deletion_vectors=given.deletion_vectors,
+            place=Path(folder),
+        )  # fmt: skip
     text = json.dumps(figures, indent=1)
     sys.stdout.write(text + "\n")
     if given.json is not None:

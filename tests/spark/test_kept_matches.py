@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from glue_ml.errors import InputError
 from glue_ml.matching import FindMatches, FindMatchesModel
-from glue_ml.matching.incremental import prepare_increment
+from glue_ml.matching.incremental import prepare_increment, stack_tables
 from glue_ml.matching.kept_matches import (
     KeptMatches,
     append_ledger,
@@ -31,10 +34,13 @@ from glue_ml.matching.kept_matches import (
 )
 from glue_ml.matching.ledger import LedgerEntry, LedgerEvent
 from glue_ml.matching.match_state import match_again
+from glue_ml.matching.state_files import read_kept_version
 from glue_ml.matching.table import MATCH_ID
+from glue_ml.matching.table_version import TableVersion, follow, read_version
 from glue_ml.synthetic import make_people, split_truth
 
 KEY = "customer_id"
+VERSION = TableVersion("id", 4, 0, "Spark, UTC")
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -132,6 +138,91 @@ def test_changed_and_missing_rows_are_found_by_their_values_and_ids_are_those_of
     assert min(ids.values()) >= 10**6
     unchanged = match_next(prepare_increment(existing, to_df(spark, people[:0]), primary_key=KEY), model, None)
     assert groups_of(ids_of(attach_matches(existing.drop(MATCH_ID), unchanged, primary_key=KEY, scores=False)))
+
+
+def test_a_table_of_the_version_that_a_state_is_of_is_not_read(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
+) -> None:
+    table, first = str(tmp_path / "matches"), to_df(spark, people[:600])
+    kept = match_first(first, model)
+    attach_matches(first, kept, primary_key=KEY, scores=False).write.format("delta").save(table)
+    version = read_version(spark, table)
+    keep_state(str(tmp_path / "state"), kept, model, version=version)
+    assert read_kept_version(str(tmp_path / "state")) == version
+    state = open_state(str(tmp_path / "state"), model)
+    existing, new = spark.read.format("delta").load(table), to_df(spark, people[600:])
+    read = match_next(prepare_increment(existing, new, primary_key=KEY), model, state)
+    for file in (tmp_path / "matches").glob("*.parquet"):
+        file.unlink()
+    increment = stack_tables(existing, new, primary_key=KEY)
+    trusted = match_next(increment, model, state, version=version)
+    assert trusted.state.ids.tolist() == read.state.ids.tolist()
+    assert trusted.state.table.equals(read.state.table)
+    assert trusted.changed.tolist() == read.changed.tolist()
+    assert (trusted.entries, trusted.counts) == (read.entries, read.counts)
+    again = stack_tables(existing, to_df(spark, people[590:]), primary_key=KEY)
+    with pytest.raises(InputError, match=r"among the existing and the new rows: .* and others"):
+        match_next(again, model, state, version=version)
+
+
+def test_a_table_that_anybody_wrote_to_is_read(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
+) -> None:
+    table, first = str(tmp_path / "matches"), to_df(spark, people[:60])
+    kept = match_first(first, model)
+    attach_matches(first, kept, primary_key=KEY, scores=False).write.format("delta").save(table)
+    version = read_version(spark, table)
+    assert version is not None
+    state = replace(kept.state, version=version)
+    lost = people[KEY][7]
+    DeltaTable.forPath(spark, table).delete(f"{KEY} = '{lost}'")
+    later = read_version(spark, table)
+    assert later == replace(version, number=1, committed_at=later.committed_at if later else 0)
+    increment = stack_tables(spark.read.format("delta").load(table), to_df(spark, people[60:70]), primary_key=KEY)
+    after = match_next(increment, model, state, version=later)
+    assert lost not in after.state.keys.to_pylist()
+    assert_as_full_run(after, model)
+
+
+def test_rows_that_get_another_type_beside_new_ones_are_read(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel
+) -> None:
+    first = to_df(spark, people[:60]).withColumn("house_number", F.lit(7))
+    kept = match_first(first, model)
+    state = replace(kept.state, version=VERSION)
+    existing = attach_matches(first, kept, primary_key=KEY, scores=False)
+    new = to_df(spark, people[60:70]).withColumn("house_number", F.lit(7.5))
+    increment = stack_tables(existing, new, primary_key=KEY)
+    assert increment.retyped == {"house_number"}
+    after = match_next(increment, model, state, version=VERSION)
+    assert set(after.state.table.column("house_number").to_pylist()) == {"7.0", "7.5"}
+    same = stack_tables(existing, new.withColumn("house_number", F.lit(9)), primary_key=KEY)
+    assert not same.retyped
+
+
+def test_only_ones_own_write_is_known() -> None:
+    later = replace(VERSION, number=5, committed_at=9)
+    assert follow(VERSION, later) == later
+    assert follow(VERSION, VERSION) == VERSION
+    assert follow(VERSION, replace(later, number=6)) is None
+    assert follow(VERSION, replace(later, table="other")) is None
+    assert follow(VERSION, replace(later, table="other", number=0)) is not None
+    assert follow(None, replace(later, number=0)) is not None
+    assert follow(None, later) is None
+    assert follow(VERSION, None) is None
+
+
+def test_text_depends_on_the_time_zone_it_is_read_in(spark: SparkSession, tmp_path: Path) -> None:
+    assert read_version(spark, str(tmp_path)) is None
+    spark.range(3).write.format("delta").save(str(tmp_path))
+    here = read_version(spark, str(tmp_path))
+    zone = spark.conf.get("spark.sql.session.timeZone")
+    assert zone is not None
+    spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    there = read_version(spark, str(tmp_path))
+    spark.conf.set("spark.sql.session.timeZone", zone)
+    assert here == read_version(spark, str(tmp_path))
+    assert here != there
 
 
 def test_a_state_of_another_model_is_not_taken_and_a_damaged_one_is_told(

@@ -20,6 +20,8 @@ from glue_ml.job_runner import Task, run_job
 from glue_ml.matching import report_charts
 from glue_ml.matching.find_matches import FIT_STAGES, MATCH_STAGES
 from glue_ml.matching.label_table import label_version, read_labels
+from glue_ml.matching.state_files import read_kept_version
+from glue_ml.matching.table_version import read_version
 from glue_ml.tasks.evaluation import evaluate
 from glue_ml.tasks.export_labels import export_label_file
 from glue_ml.tasks.find_matches import find_matches
@@ -203,6 +205,10 @@ def test_a_run_with_a_state_goes_on_from_it_and_keeps_a_ledger(taught: Transform
     second = taught.run(TaskType.FIND_MATCHES, tables=new, explanations_uri=why, **merged)
     assert second["error"] is None
     assert [stage["name"] for stage in second["stages"][-2:]] == ["match what changed", "write the matches"]
+    held = read_kept_version(places["state"])
+    assert held == read_version(spark, places["matches"])
+    assert held is not None
+    assert held.number == 1
     rows = spark.read.format("delta").load(places["matches"]).collect()
     assert len(rows) == ROWS == second["counts"]["rows"]
     ledger = spark.read.format("delta").load(second["paths"]["ledger"]).collect()
