@@ -49,7 +49,7 @@ def read_bytes(uri: str) -> bytes:
         return place.read_bytes()
 
 
-def write_bytes(uri: str, data: bytes) -> None:
+def write_bytes(uri: str, data: bytes | memoryview) -> None:
     """Put `data` in the place of the file at `uri`, all or nothing; missing folders are made.
 
     Raises AccessError, UnavailableError, NotFoundError for a bucket that does not exist, InputError for a folder.
@@ -57,7 +57,7 @@ def write_bytes(uri: str, data: bytes) -> None:
     place = _locate(uri)
     if isinstance(place, _Object):
         with _s3(uri, "written") as client:
-            client.put_object(Bucket=place.bucket, Key=place.key, Body=data)
+            client.put_object(Bucket=place.bucket, Key=place.key, Body=bytes(data))
         return
     with _local(uri, "written"):
         _replace(place, data)
@@ -182,7 +182,7 @@ def _local(uri: str, action: str) -> Iterator[None]:
         raise UnavailableError(f"{uri} cannot be {action}: {error.strerror or error}") from error
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes | memoryview) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError

@@ -1,4 +1,4 @@
-"""A `MatchState` as files: Parquet for texts, npz for numbers, and `state.json`, whose presence completes it.
+"""A `MatchState` as files: Parquet for texts, Arrow tensors for numbers, and `state.json`, whose presence completes it.
 
 Each generation lies in a folder of its own, so that a run that fails half-way leaves the one before as it was. A state
 is only taken for the model and the version of this package that wrote it: with others, pairs would score otherwise.
@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -49,8 +50,9 @@ def save_state(state: MatchState, uri: str, model: MatchModel) -> None:
         sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd")
         storage.write_bytes(storage.join(uri, folder, f"{name}.parquet"), sink.getvalue())
-    for name, arrays in (("index", _pack_index(state.index)), ("found", _pack_found(state))):
-        storage.write_bytes(storage.join(uri, folder, f"{name}.npz"), _pack(arrays))
+    arrays = {"index": _pack_index(state.index), "found": _pack_found(state)}
+    for name, packed in arrays.items():
+        storage.write_bytes(storage.join(uri, folder, f"{name}.tensors"), _pack(packed))
     budget = state.index.budget
     described = {
         "format": FORMAT,
@@ -63,6 +65,7 @@ def save_state(state: MatchState, uri: str, model: MatchModel) -> None:
         "budget": {"top_k": budget.top_k, "work_per_record": budget.work_per_record},
         "views": [view.name for view in _sparse_views(state.index)],
         "columns": len(state.values.values),
+        "arrays": {name: sorted(packed) for name, packed in arrays.items()},
     }
     storage.write_bytes(storage.join(uri, _FILE), json.dumps(described, indent=1).encode())
     if before is not None and before["folder"] != folder:
@@ -131,7 +134,9 @@ def _read_description(uri: str) -> dict[str, Any] | None:
 
 def _read_state(folder: str, described: dict[str, Any]) -> MatchState:
     tables = {name: _read_table(storage.join(folder, f"{name}.parquet")) for name in ("rows", "values")}
-    arrays = {name: _unpack(storage.join(folder, f"{name}.npz")) for name in ("index", "found")}
+    arrays = {
+        name: _unpack(storage.join(folder, f"{name}.tensors"), kept) for name, kept in described["arrays"].items()
+    }
     values = _unpack_values(tables["values"], described["counted_rows"], described["columns"])
     index = _unpack_index(arrays["index"], BlockingBudget(**described["budget"]), described["views"])
     found, ids = _unpack_found(arrays["found"])
@@ -142,15 +147,21 @@ def _read_state(folder: str, described: dict[str, Any]) -> MatchState:
     )
 
 
-def _pack(arrays: Arrays) -> bytes:
-    sink = io.BytesIO()
-    np.savez(sink, **arrays)  # type: ignore[arg-type]
-    return sink.getvalue()
+def _pack(arrays: Arrays) -> memoryview:
+    """Put the arrays, in the order of their names, into the room that they take: there may be gigabytes."""
+    tensors = [pa.Tensor.from_numpy(np.ascontiguousarray(arrays[name])) for name in sorted(arrays)]
+    room = pa.allocate_buffer(sum(map(pa.ipc.get_tensor_size, tensors)))
+    with pa.FixedSizeBufferWriter(room) as sink:
+        for tensor in tensors:
+            pa.ipc.write_tensor(tensor, sink)
+    return memoryview(room)
 
 
-def _unpack(uri: str) -> Arrays:
-    with np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False) as archive:
-        return dict(archive)
+def _unpack(uri: str, names: Sequence[str]) -> Arrays:
+    """Return what `_pack` made of arrays with these names; a local file is read as its numbers are asked for."""
+    path = storage.find_path(uri)
+    source = pa.BufferReader(storage.read_bytes(uri)) if path is None else pa.memory_map(str(path))
+    return {name: pa.ipc.read_tensor(source).to_numpy() for name in sorted(names)}
 
 
 def _read_table(uri: str) -> pa.Table:

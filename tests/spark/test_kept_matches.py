@@ -236,7 +236,7 @@ def test_a_state_of_another_model_is_not_taken_and_a_damaged_one_is_told(
     other = FindMatches(primary_key=KEY, precision_recall_tradeoff=0.9).fit(to_df(spark, people[:100]))
     assert open_state(state, other) is None
     folder = json.loads((tmp_path / "state" / "state.json").read_text())["folder"]
-    (tmp_path / "state" / folder / "found.npz").write_bytes(b"nothing")
+    (tmp_path / "state" / folder / "found.tensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"damaged.*remove it"):
         open_state(state, model)
 
