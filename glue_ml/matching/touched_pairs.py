@@ -2,7 +2,7 @@
 
 A pair's score depends on its records, on their candidate lists (its CONTEXT) and, where the model looks twice, on the
 scores of the other pairs of its records (its RIVALS). So a pair is scored again where its lists say something new, and
-looked at again where a pair beside it came, went or changed its score.
+looked at again where the best of the pairs beside it is another, or scores otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from glue_ml.matching.candidate_lists import CONTEXT, LAST_RANK, CandidateLists,
 from glue_ml.matching.clustering import ClusterOptions, Constraints, ScorePairs
 from glue_ml.matching.comparison import Feature
 from glue_ml.matching.rivals import FIRST_LOOK_FLOOR, find_rivals, measure_rivals
-from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores, flag_rows, join_pairs
+from glue_ml.matching.row_pairs import Flags, RowPairs, Rows, Scores, join_pairs
 from glue_ml.matching.sorted_sets import distinct, is_in, look_up
 from glue_ml.matching.table_lists import TableLists
 
@@ -104,13 +104,10 @@ def score_changed(
     if judge.score_again is None:
         edges, changed = _replace(before.edges, _keep(lo, hi, score, judge.floor), anew, judge, places)
         return Scored(NO_PAIRS, NO_PAIRS, edges), changed, len(lo)
-    first, moved = _replace(before.first, _keep(lo, hi, score, FIRST_LOOK_FLOOR), anew, judge, places)
+    first, _ = _replace(before.first, _keep(lo, hi, score, FIRST_LOOK_FLOOR), anew, judge, places)
     fresh = _keep(lo, hi, score, FIRST_LOOK_FLOOR).select(best[score >= FIRST_LOOK_FLOOR] >= judge.floor)
     hopeful, _ = _replace(before.hopeful, fresh, anew, judge, places)
-    stale = _find_stale(first, np.append(moved, _find_left_behind(before.first, places)), anew, judge.index.rows)
-    stale &= is_in(first.key(judge.index.rows), hopeful.key(judge.index.rows))
-    again = first.select(stale)
-    rivals = measure_rivals(again.probability, *find_rivals(first.lo, first.hi, first.probability, stale))
+    again, rivals = _choose_again(before, first, hopeful, anew, places=places, count=judge.index.rows)
     context = lists[1].look_up_context(again.lo, again.hi)
     seen = _keep(again.lo, again.hi, judge.score_again(again.lo, again.hi, context, rivals), judge.floor)
     edges, changed = _replace(before.edges, seen, np.append(anew, again.key(judge.index.rows)), judge, places)
@@ -128,16 +125,31 @@ def _replace(before: RowPairs, after: RowPairs, replaced: Rows, judge: Judge, pl
     return updated, _find_changed_ends(moved.select(is_replaced), after, count)
 
 
-def _find_left_behind(pairs: RowPairs, places: Rows) -> Rows:
-    """Return the new numbers of rows that had a pair with one that is gone: their other pairs lost a rival."""
-    lo, hi = places[pairs.lo], places[pairs.hi]
-    return np.append(hi[(lo < 0) & (hi >= 0)], lo[(hi < 0) & (lo >= 0)])
+def _choose_again(
+    before: Scored, first: RowPairs, hopeful: RowPairs, anew: Rows, *, places: Rows, count: int
+) -> tuple[RowPairs, Feature]:
+    """Return the hopeful pairs to be looked at again, and their RIVALS: all but those with the rivals they had.
+
+    `anew` are the codes of pairs whose first score may be another.
+    """
+    key = hopeful.key(count)
+    at_lo, at_hi = _find_rivals_of(hopeful, first, count)
+    was_lo, was_hi = _find_rivals_of(before.hopeful, before.first, len(places))
+    lo, hi = places[before.hopeful.lo], places[before.hopeful.hi]
+    # a row that is gone takes its pairs along; what is left keeps its order
+    stays = np.flatnonzero((lo >= 0) & (hi >= 0))
+    place, same = look_up(key, lo[stays] * count + hi[stays])
+    place = stays[place] if len(stays) else place
+    same[same] = (at_lo[same] == was_lo[place[same]]) & (at_hi[same] == was_hi[place[same]])
+    again = ~same | is_in(key, distinct(anew))
+    chosen = hopeful.select(again)
+    return chosen, measure_rivals(chosen.probability, at_lo[again], at_hi[again])
 
 
-def _find_stale(first: RowPairs, moved: Rows, anew: Rows, count: int) -> Flags:
-    """Tell which pairs must be looked at again: those of rows whose pairs changed, and those with a new context."""
-    is_moved = flag_rows(moved, count)
-    return np.asarray(is_moved[first.lo] | is_moved[first.hi] | is_in(first.key(count), distinct(anew)))
+def _find_rivals_of(pairs: RowPairs, all_pairs: RowPairs, count: int) -> tuple[Scores, Scores]:
+    """Return the best rival at either row of `pairs`, which are some of all, in the same order."""
+    chosen = is_in(all_pairs.key(count), pairs.key(count))
+    return find_rivals(all_pairs.lo, all_pairs.hi, all_pairs.probability, chosen)
 
 
 def list_contexts(lists: TableLists) -> tuple[Rows, Rows, Feature]:
