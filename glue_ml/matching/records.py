@@ -228,9 +228,15 @@ def inverse_frequency(frequency: npt.NDArray[np.int64], rows: int) -> npt.NDArra
 def look_up_counts(
     values: pa.StringArray, known: pa.StringArray, counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Return the count of each value, 0 where it is not among those `known`."""
-    place = pc.fill_null(pc.index_in(values, value_set=known), -1).to_numpy(zero_copy_only=False)
-    return np.asarray(np.append(counts, 0)[place], dtype=np.int64)
+    """Return the count of each value, 0 where it is not among those `known`; both are distinct."""
+    if len(values) >= len(known):
+        place = pc.fill_null(pc.index_in(values, value_set=known), -1).to_numpy(zero_copy_only=False)
+        return np.asarray(np.append(counts, 0)[place], dtype=np.int64)
+    # the texts that are hashed and kept take longer than those that are looked up
+    place = pc.fill_null(pc.index_in(known, value_set=values), -1).to_numpy(zero_copy_only=False)
+    found = np.zeros(len(values) + 1, dtype=np.int64)
+    found[place] = counts
+    return found[:-1]
 
 
 def count_values(table: pa.Table, records: Records) -> ValueCounts:
