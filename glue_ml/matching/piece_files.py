@@ -34,7 +34,7 @@ class PieceFiles:
         for key, array in arrays.items():
             sink = io.BytesIO()
             np.save(sink, array, allow_pickle=False)
-            storage.write_bytes(self._locate(f"{name}.{key}.npy"), sink.getvalue())
+            storage.write_bytes(self._locate(f"{name}.{key}.npy"), sink.getbuffer())
         return sum(array.nbytes for array in arrays.values())
 
     def load_arrays(self, name: str, keys: Iterable[str]) -> list[Array]:

@@ -1,4 +1,4 @@
-"""A `MatchState` as files: Parquet for texts, Arrow tensors for numbers, and `state.json`, whose presence completes it.
+"""A `MatchState` as files: Parquet for texts, npy for numbers, and `state.json`, whose presence completes it.
 
 Each generation lies in a folder of its own, so that a run that fails half-way leaves the one before as it was. A state
 is only taken for the model and the version of this package that wrote it: with others, pairs would score otherwise.
@@ -11,7 +11,6 @@ import io
 import itertools
 import json
 import uuid
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -25,6 +24,7 @@ from glue_ml.matching.blocking import LEARNED_KEYS, BlockingBudget, BlockingInde
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.match_state import MatchState
 from glue_ml.matching.model import MatchModel
+from glue_ml.matching.piece_files import PieceFiles
 from glue_ml.matching.records import ValueCounts, encode_column
 from glue_ml.matching.row_pairs import RowPairs
 from glue_ml.matching.semantic_view import SemanticView
@@ -51,8 +51,9 @@ def save_state(state: MatchState, uri: str, model: MatchModel) -> None:
         pq.write_table(table, sink, compression="zstd")
         storage.write_bytes(storage.join(uri, folder, f"{name}.parquet"), sink.getvalue())
     arrays = {"index": _pack_index(state.index), "found": _pack_found(state)}
+    files = PieceFiles(storage.join(uri, folder))
     for name, packed in arrays.items():
-        storage.write_bytes(storage.join(uri, folder, f"{name}.tensors"), _pack(packed))
+        files.save_arrays(name, packed)
     budget = state.index.budget
     described = {
         "format": FORMAT,
@@ -134,8 +135,9 @@ def _read_description(uri: str) -> dict[str, Any] | None:
 
 def _read_state(folder: str, described: dict[str, Any]) -> MatchState:
     tables = {name: _read_table(storage.join(folder, f"{name}.parquet")) for name in ("rows", "values")}
+    files = PieceFiles(folder)
     arrays = {
-        name: _unpack(storage.join(folder, f"{name}.tensors"), kept) for name, kept in described["arrays"].items()
+        name: dict(zip(kept, files.load_arrays(name, kept), strict=True)) for name, kept in described["arrays"].items()
     }
     values = _unpack_values(tables["values"], described["counted_rows"], described["columns"])
     index = _unpack_index(arrays["index"], BlockingBudget(**described["budget"]), described["views"])
@@ -145,25 +147,6 @@ def _read_state(folder: str, described: dict[str, Any]) -> MatchState:
     return MatchState(
         tables["rows"].combine_chunks(), values, index, found, ids, described["generation"], _version(described)
     )
-
-
-def _pack(arrays: Arrays) -> memoryview:
-    """Put the arrays, in the order of their names, into the room that they take: there may be gigabytes."""
-    tensors = [pa.Tensor.from_numpy(np.ascontiguousarray(arrays[name])) for name in sorted(arrays)]
-    room = pa.allocate_buffer(sum(map(pa.ipc.get_tensor_size, tensors)))
-    with pa.FixedSizeBufferWriter(room) as sink:
-        for tensor in tensors:
-            pa.ipc.write_tensor(tensor, sink)
-    return memoryview(room)
-
-
-def _unpack(uri: str, names: Sequence[str]) -> Arrays:
-    """Return what `_pack` made of arrays with these names; a local file is read as its numbers are asked for."""
-    path = storage.find_path(uri)
-    source = pa.BufferReader(storage.read_bytes(uri)) if path is None else pa.memory_map(str(path))
-    arrays = {name: pa.ipc.read_tensor(source).to_numpy() for name in sorted(names)}
-    # Arrow's arrays have types that are equal to numpy's own, but numpy is many times as fast where they are its own
-    return {name: array.view(np.dtype(array.dtype.str)) for name, array in arrays.items()}
 
 
 def _read_table(uri: str) -> pa.Table:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -165,6 +166,25 @@ def test_a_table_of_the_version_that_a_state_is_of_is_not_read(
         match_next(again, model, state, version=version)
 
 
+def test_a_state_in_s3_comes_back_as_it_was(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    boto3.client("s3").create_bucket(Bucket="kept")
+    kept = match_first(to_df(spark, people[:60]), model)
+    for _ in range(2):
+        keep_state("s3://kept/state", kept, model, version=VERSION)
+    opened = open_state("s3://kept/state", model)
+    assert opened is not None
+    assert opened.version == VERSION
+    np.testing.assert_equal(vars(opened.found.lists), vars(kept.state.found.lists))
+    np.testing.assert_equal(vars(opened.found.pairs.edges), vars(kept.state.found.pairs.edges))
+    assert match_again(opened, model.model_).labels.tolist() == kept.state.found.labels.tolist()
+
+
 def test_a_table_that_anybody_wrote_to_is_read(
     spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
 ) -> None:
@@ -236,7 +256,7 @@ def test_a_state_of_another_model_is_not_taken_and_a_damaged_one_is_told(
     other = FindMatches(primary_key=KEY, precision_recall_tradeoff=0.9).fit(to_df(spark, people[:100]))
     assert open_state(state, other) is None
     folder = json.loads((tmp_path / "state" / "state.json").read_text())["folder"]
-    (tmp_path / "state" / folder / "found.tensors").write_bytes(b"nothing")
+    (tmp_path / "state" / folder / "found.bounds.npy").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"damaged.*remove it"):
         open_state(state, model)
 
