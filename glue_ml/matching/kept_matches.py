@@ -124,7 +124,10 @@ def match_next(
 
 def _knows(state: MatchState, version: TableVersion | None, increment: Increment) -> bool:
     """Whether the state has the existing rows, as text, as they would be read."""
-    return version is not None and state.version == version and increment.retyped.isdisjoint(state.table.column_names)
+    if version is None or state.version != version or not increment.retyped.isdisjoint(state.table.column_names):
+        return False
+    # the rows were read to be matched, and once more to be written: Delta's statistics tell if there were others then
+    return increment.ids.count() == len(state.ids)
 
 
 def _match_added(increment: Increment, model: FindMatchesModel, state: MatchState) -> Step:

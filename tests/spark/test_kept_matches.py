@@ -204,6 +204,20 @@ def test_a_table_that_anybody_wrote_to_is_read(
     assert_as_full_run(after, model)
 
 
+def test_a_table_with_more_rows_than_were_matched_is_read(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path
+) -> None:
+    table = str(tmp_path / "matches")
+    kept = match_first(to_df(spark, people[:60]), model)
+    later = to_df(spark, people[:61])  # a row that came to the source before the matches were written
+    attach_matches(later, kept, primary_key=KEY, scores=False).write.format("delta").save(table)
+    version = read_version(spark, table)
+    state = replace(kept.state, version=version)
+    increment = stack_tables(spark.read.format("delta").load(table), to_df(spark, people[61:70]), primary_key=KEY)
+    with pytest.raises(InputError, match=f"match_id is empty .*'{people[KEY][60]}'"):
+        match_next(increment, model, state, version=version)
+
+
 def test_rows_that_get_another_type_beside_new_ones_are_read(
     spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel
 ) -> None:
