@@ -155,9 +155,8 @@ def _find_rivals_of(pairs: RowPairs, all_pairs: RowPairs, count: int) -> tuple[S
 def list_contexts(lists: TableLists) -> tuple[Rows, Rows, Feature]:
     """Return the pairs that are in at least one list, in row order, with their CONTEXT."""
     rows = len(lists.lengths)
-    lo, hi = np.divmod(
-        distinct(_code_pairs(np.repeat(np.arange(rows), lists.lengths), lists.other, rows)), max(rows, 1)
-    )
+    codes = distinct(_code_pairs(np.repeat(np.arange(rows), lists.lengths), lists.other, rows))
+    lo, hi = np.divmod(codes, max(rows, 1))
     return lo, hi, lists.look_up_context(lo, hi)
 
 

@@ -73,6 +73,14 @@ def groups_of(ids: dict[str, int]) -> set[frozenset[str]]:
     return {frozenset(keys) for keys in members.values()}
 
 
+def save_matches(spark: SparkSession, df: DataFrame, kept: KeptMatches, table: Path) -> TableVersion:
+    """Write the rows with their ids as a Delta table and return its version."""
+    attach_matches(df, kept, primary_key=KEY, scores=False).write.format("delta").save(str(table))
+    version = read_version(spark, str(table))
+    assert version is not None
+    return version
+
+
 def assert_as_full_run(kept: KeptMatches, model: FindMatchesModel) -> None:
     again = match_again(kept.state, model.model_)
     assert again.labels.tolist() == kept.state.found.labels.tolist()
@@ -146,8 +154,7 @@ def test_a_table_of_the_version_that_a_state_is_of_is_not_read(
 ) -> None:
     table, first = str(tmp_path / "matches"), to_df(spark, people[:600])
     kept = match_first(first, model)
-    attach_matches(first, kept, primary_key=KEY, scores=False).write.format("delta").save(table)
-    version = read_version(spark, table)
+    version = save_matches(spark, first, kept, tmp_path / "matches")
     keep_state(str(tmp_path / "state"), kept, model, version=version)
     assert read_kept_version(str(tmp_path / "state")) == version
     state = open_state(str(tmp_path / "state"), model)
@@ -190,9 +197,7 @@ def test_a_table_that_anybody_wrote_to_is_read(
 ) -> None:
     table, first = str(tmp_path / "matches"), to_df(spark, people[:60])
     kept = match_first(first, model)
-    attach_matches(first, kept, primary_key=KEY, scores=False).write.format("delta").save(table)
-    version = read_version(spark, table)
-    assert version is not None
+    version = save_matches(spark, first, kept, tmp_path / "matches")
     state = replace(kept.state, version=version)
     lost = people[KEY][7]
     DeltaTable.forPath(spark, table).delete(f"{KEY} = '{lost}'")
@@ -210,8 +215,7 @@ def test_a_table_with_more_rows_than_were_matched_is_read(
     table = str(tmp_path / "matches")
     kept = match_first(to_df(spark, people[:60]), model)
     later = to_df(spark, people[:61])  # a row that came to the source before the matches were written
-    attach_matches(later, kept, primary_key=KEY, scores=False).write.format("delta").save(table)
-    version = read_version(spark, table)
+    version = save_matches(spark, later, kept, tmp_path / "matches")
     state = replace(kept.state, version=version)
     increment = stack_tables(spark.read.format("delta").load(table), to_df(spark, people[61:70]), primary_key=KEY)
     with pytest.raises(InputError, match=f"match_id is empty .*'{people[KEY][60]}'"):
