@@ -102,7 +102,7 @@ def score_changed(
     gone, (lo, hi, context) = _find_changed_pairs(judge, lists, dirty)
     (score, best), anew = judge.score(lo, hi, context), np.append(gone, lo * judge.index.rows + hi)
     if judge.score_again is None:
-        edges, changed = _replace(before.edges, _keep(lo, hi, score, judge.floor), anew, judge, places)
+        edges, changed = _replace_edges(before.edges, _keep(lo, hi, score, judge.floor), anew, judge, places)
         return Scored(NO_PAIRS, NO_PAIRS, edges), changed, len(lo)
     first, _ = _replace(before.first, _keep(lo, hi, score, FIRST_LOOK_FLOOR), anew, judge, places)
     fresh = _keep(lo, hi, score, FIRST_LOOK_FLOOR).select(best[score >= FIRST_LOOK_FLOOR] >= judge.floor)
@@ -110,19 +110,29 @@ def score_changed(
     again, rivals = _choose_again(before, first, hopeful, anew, places=places, count=judge.index.rows)
     context = lists[1].look_up_context(again.lo, again.hi)
     seen = _keep(again.lo, again.hi, judge.score_again(again.lo, again.hi, context, rivals), judge.floor)
-    edges, changed = _replace(before.edges, seen, np.append(anew, again.key(judge.index.rows)), judge, places)
+    edges, changed = _replace_edges(before.edges, seen, np.append(anew, again.key(judge.index.rows)), judge, places)
     return Scored(first, hopeful, edges), changed, len(lo) + len(again.lo)
 
 
-def _replace(before: RowPairs, after: RowPairs, replaced: Rows, judge: Judge, places: Rows) -> tuple[RowPairs, Rows]:
-    """Return `before`, renumbered, without the pairs coded in `replaced` but with `after`; and the ends of changes."""
+def _replace(
+    before: RowPairs, after: RowPairs, replaced: Rows, judge: Judge, places: Rows
+) -> tuple[RowPairs, RowPairs]:
+    """Return `before`, renumbered, without the pairs coded in `replaced` but with `after`; and those it is without."""
     count = judge.index.rows
     moved = RowPairs(places[before.lo], places[before.hi], before.probability)
     moved = moved.select((moved.lo >= 0) & (moved.hi >= 0))
     is_replaced = is_in(moved.key(count), distinct(replaced))
     updated = join_pairs([moved.select(~is_replaced), after])
     updated = updated.select(np.argsort(updated.key(count), kind="stable"))
-    return updated, _find_changed_ends(moved.select(is_replaced), after, count)
+    return updated, moved.select(is_replaced)
+
+
+def _replace_edges(
+    before: RowPairs, after: RowPairs, replaced: Rows, judge: Judge, places: Rows
+) -> tuple[RowPairs, Rows]:
+    """Return what `_replace` does, and the rows at the ends of edges that came, went or changed."""
+    updated, without = _replace(before, after, replaced, judge, places)
+    return updated, _find_changed_ends(without, after, judge.index.rows)
 
 
 def _choose_again(
