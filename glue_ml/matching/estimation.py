@@ -40,6 +40,7 @@ PRIOR_SPREAD = (0.6, 0.8, 0.6)  #: Standard deviations of the prior.
 FEW_LABELS = 10  #: With so many labelled pairs a forest is twice as timid as with many.
 SLOPE_FACTOR = 0.5  #: Standard deviation of the logarithm of the slope that an interval allows for.
 SLIPS = 0.02  #: Share of wrong labels that is reckoned with, whoever labels (contaminated regression, Copas 1988).
+MOST_SLIPS = 0.25  #: Share beyond which the labels would say nothing any more.
 GROUPING = 0.5  #: The same of the errors: pairs are decided by their groups, which mends or makes some.
 MOST_SHIFT = 2.0  #: So far from 0.5, in log-odds, a score may be as likely a match as not.
 LEAST_SLOPE, GREATEST_SLOPE = 0.3, 10.0
@@ -49,12 +50,16 @@ _NEWTON_STEPS = 15
 
 @dataclass(frozen=True)
 class Sample:
-    """Labelled pairs: out-of-fold score from 0 to 1, whether it is a match, whether it was drawn at random, its set."""
+    """Labelled pairs: out-of-fold score from 0 to 1, whether it is a match, whether it was drawn at random, its set.
+
+    `slips`: the share of the labels that is taken for wrong.
+    """
 
     score: Scores
     is_match: Flags
     is_random: Flags
     sets: tuple[str, ...]
+    slips: float = SLIPS
 
     def __post_init__(self) -> None:
         lengths = {len(self.score), len(self.is_match), len(self.is_random), len(self.sets)}
@@ -64,7 +69,7 @@ class Sample:
     def select(self, kept: Flags) -> Sample:
         """Return the pairs where `kept`."""
         sets = tuple(name for name, keep in zip(self.sets, kept, strict=True) if keep)
-        return Sample(self.score[kept], self.is_match[kept], self.is_random[kept], sets)
+        return Sample(self.score[kept], self.is_match[kept], self.is_random[kept], sets, self.slips)
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def fit_population_calibration(sample: Sample) -> Calibration:
     if sample.is_match.all() or not sample.is_match.any():
         return Calibration(PRIOR[1], PRIOR[0])
     cells = _tabulate(sample, sorted(set(sample.sets)))
-    intercept, slope = _fit(cells, cells.counts.sum(axis=0)[None, :], _expect(sample)[None, :])[0]
+    intercept, slope = _fit(cells, cells.counts.sum(axis=0)[None, :], _expect(sample)[None, :], sample.slips)[0]
     return Calibration(float(slope), float(intercept))
 
 
@@ -166,8 +171,16 @@ def estimate_best_f1(sample: Sample, population: Population) -> float:
 def _tell(sample: Sample, names: Sequence[str], population: Population, weight: Scores, prior: Scores) -> Scores:
     """Return what probability each score of the population stands for (fits x scores); `weight`: fits x sets."""
     cells = _tabulate(sample, names)
-    meaning = _fit(cells, weight @ cells.counts, prior)
+    meaning = _fit(cells, weight @ cells.counts, prior, sample.slips)
     return np.asarray(expit(meaning[:, :1] + meaning[:, 1:] * score_log_odds(population.score)), dtype=np.float64)
+
+
+def expect_slips(found: float) -> float:
+    """Return the share of wrong labels to reckon with, where so large a share was found and left out.
+
+    Of people who slip about a pair that nobody would confuse, others will have slipped where it does not show.
+    """
+    return min(SLIPS + found, MOST_SLIPS)
 
 
 def _expect(sample: Sample) -> Scores:
@@ -194,34 +207,34 @@ def _tabulate(sample: Sample, names: Sequence[str]) -> _Cells:
     return _Cells((cells // 4).astype(np.float64) * BIN, cells // 2 % 2 == 1, cells % 2 == 1, counts)
 
 
-def _fit(cells: _Cells, weight: Scores, prior: Scores) -> Scores:
+def _fit(cells: _Cells, weight: Scores, prior: Scores, slips: float) -> Scores:
     """Return intercept and slope (fits x 2) over all candidate pairs; `weight`: fits x cells, `prior`: fits x 3.
 
     First where a labelled pair is as likely a match as not, then how steeply the probability rises from there.
     """
     both = np.stack([np.ones(len(cells.log_odds)), cells.log_odds])
-    asked = _climb(both, cells.is_match, weight, prior[:, [0, 2]], np.array(PRIOR_SPREAD)[[0, 2]])
+    asked = _climb(both, cells.is_match, weight, prior[:, [0, 2]], np.array(PRIOR_SPREAD)[[0, 2]], slips)
     middle = np.clip(-asked[:, 0] / np.maximum(asked[:, 1], LEAST_SLOPE), -MOST_SHIFT, MOST_SHIFT)
     rise = (cells.log_odds - middle[:, None])[:, None, :]
     # hard pairs are not expected to be told apart better than all
     steep = np.maximum(prior[:, [1]], asked[:, [1]])
-    slope = _climb(rise, cells.is_match, weight * cells.is_random, steep, np.array(PRIOR_SPREAD)[[1]])[:, 0]
+    slope = _climb(rise, cells.is_match, weight * cells.is_random, steep, np.array(PRIOR_SPREAD)[[1]], slips)[:, 0]
     slope = np.clip(slope, LEAST_SLOPE, GREATEST_SLOPE)
     return np.stack([-slope * middle, slope], axis=-1)
 
 
-def _climb(design: Scores, is_match: Flags, weight: Scores, prior: Scores, spread: Scores) -> Scores:
+def _climb(design: Scores, is_match: Flags, weight: Scores, prior: Scores, spread: Scores, slips: float) -> Scores:
     """Return logistic coefficients (fits x k) by Fisher scoring; `design`: fits x k x cells, or the same for all.
 
-    A share SLIPS of the labels is taken for wrong: of few pairs drawn at random one that is labelled a match where
+    A share `slips` of the labels is taken for wrong: of few pairs drawn at random one that is labelled a match where
     nobody else sees one would else flatten the slope, and matches would be told of everywhere.
     """
     design = np.broadcast_to(design, (len(prior), *design.shape[-2:]))
     found, precision = prior.copy(), 1.0 / np.square(spread)
     for _ in range(_NEWTON_STEPS):
         right = expit(np.einsum("fk,fkc->fc", found, design))
-        probability = SLIPS + (1.0 - 2.0 * SLIPS) * right
-        steepness = (1.0 - 2.0 * SLIPS) * right * (1.0 - right) / (probability * (1.0 - probability))
+        probability = slips + (1.0 - 2.0 * slips) * right
+        steepness = (1.0 - 2.0 * slips) * right * (1.0 - right) / (probability * (1.0 - probability))
         slack = weight * steepness * (probability - is_match)
         slope = np.einsum("fc,fkc->fk", slack, design) + (found - prior) * precision
         known = weight * np.square(steepness) * probability * (1.0 - probability)

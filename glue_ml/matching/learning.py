@@ -18,8 +18,6 @@ Flags = npt.NDArray[np.bool_]
 
 FOLDS = 5
 MIN_CALIBRATED = 10  #: Pairs of either class, to calibrate on them.
-CONTRADICTED = 0.05  #: A label that gets a smaller share of the votes than this is taken for a slip,
-MOST_SLIPS = 0.25  #: unless it happens to more of a class: then the class is hard, or too small to be known.
 RESAMPLES = 100  #: Of the bootstrap.
 FOLD_TREES = 60  #: Fold forests only measure; fewer trees than the final forest make them cheap.
 
@@ -72,32 +70,24 @@ def assign_folds(sets: Sequence[str], *, seed: int) -> npt.NDArray[np.int64]:
     return np.asarray(folds[place], dtype=np.int64)
 
 
-def grow_fold_forests(features: Feature, is_match: Flags, fold: npt.NDArray[np.int64], *, seed: int) -> FoldForests:
-    """Grow a forest without each fold; where the rest holds one class only, its share of matches is the vote."""
-    votes = np.full(len(is_match), is_match.mean())
+def grow_fold_forests(
+    features: Feature, is_match: Flags, fold: npt.NDArray[np.int64], *, seed: int, taught: Flags | None = None
+) -> FoldForests:
+    """Grow a forest without each fold; where the rest holds one class only, its share of matches is the vote.
+
+    All pairs are voted on; where `taught` is given only such pairs are learned from.
+    """
+    taught = np.ones(len(is_match), dtype=bool) if taught is None else taught
+    votes = np.full(len(is_match), is_match[taught].mean())
     forests: list[Forest | None] = []
     for number in range(int(fold.max()) + 1):
-        held, rest = fold == number, fold != number
+        held, rest = fold == number, (fold != number) & taught
         if 0 < is_match[rest].sum() < rest.sum():
             forests.append(grow_forest(features[rest], is_match[rest], seed=seed + number, trees=FOLD_TREES))
             votes[held] = forests[-1].score(features[held])  # type: ignore[union-attr]
         else:
             forests.append(None)
     return FoldForests(fold, tuple(forests), votes)
-
-
-def find_slips(views: Sequence[Feature], is_match: Flags, sets: Sequence[str], *, seed: int) -> Flags:
-    """Tell which labels are contradicted by forests that did not see their set, whichever of the features they see.
-
-    People slip, and a wrong label costs more than a hard one teaches (Brodley and Friedl 1999, consensus filtering).
-    """
-    fold = assign_folds(sets, seed=seed)
-    votes = [grow_fold_forests(features, is_match, fold, seed=seed).votes for features in views]
-    support = np.max([np.where(is_match, vote, 1.0 - vote) for vote in votes], axis=0)
-    slips = support < CONTRADICTED
-    for one_class in (is_match, ~is_match):
-        slips[one_class] &= slips[one_class].mean() <= MOST_SLIPS
-    return np.asarray(slips)
 
 
 def is_at_least_as_good(is_match: Flags, one: Scores, other: Scores, *, seed: int) -> bool:

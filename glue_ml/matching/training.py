@@ -19,10 +19,12 @@ from glue_ml.matching.blocking import list_candidates
 from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.comparison import Feature
 from glue_ml.matching.estimation import (
+    SLIPS,
     Population,
     Sample,
     estimate_best_f1,
     estimate_quality,
+    expect_slips,
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import (
@@ -39,7 +41,6 @@ from glue_ml.matching.learning import (
     Scorer,
     assign_folds,
     choose_calibrated,
-    find_slips,
     grow_fold_forests,
     is_at_least_as_good,
     measure_column_importances,
@@ -61,6 +62,7 @@ from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
 from glue_ml.matching.scoring import look_first
+from glue_ml.matching.slips import find_slips
 from glue_ml.matching.unproposed import Unproposed, estimate_coverage, expect_mistaken, find_unproposed
 
 Rows = npt.NDArray[np.int64]
@@ -86,7 +88,8 @@ class Taught:
 class Trained:
     """The three forests, and the candidate pairs that were looked at a second time: `seen`, of `proposed` in all.
 
-    `prefers_context`: whether looking twice decides, and not the pair alone.
+    `prefers_context`: whether looking twice decides, and not the pair alone. `slips`: the share of wrong labels that is
+    still expected among those of the lesson.
     """
 
     lesson: Lesson
@@ -96,6 +99,7 @@ class Trained:
     seen: pa.Table
     proposed: int
     prefers_context: bool
+    slips: float = SLIPS
 
     @property
     def decisive(self) -> Taught:
@@ -124,7 +128,7 @@ def learn(
     taught = choose_taught(whole, seed=seed)
     slips = find_lesson_slips(whole, taught, seed=seed)
     kept = taught & ~slips
-    trained = train(model, candidates, whole.select(kept))
+    trained = replace(train(model, candidates, whole.select(kept)), slips=expect_slips(slips.sum() / taught.sum()))
     probability = judge_held_out(trained, whole, kept)
     population = count_population(model, candidates, trained)
     middle = find_middle(trained, population)
@@ -146,10 +150,10 @@ def learn(
 
 
 def find_lesson_slips(whole: Lesson, taught: Flags, *, seed: int) -> Flags:
-    """Tell which of the `taught` pairs are labelled as forests with and without the candidate lists would not."""
+    """Tell which of the `taught` pairs are slips, by forests with and without the candidate lists."""
     slips, lesson = taught.copy(), whole.select(taught)
     views = [lesson.features, lesson.features[:, : -len(CONTEXT)]]
-    slips[taught] = find_slips(views, lesson.pairs.is_match, lesson.pairs.sets, seed=seed)
+    slips[taught] = find_slips(lesson, views, seed=seed)
     return slips
 
 
@@ -238,7 +242,7 @@ def sample_lesson(trained: Trained) -> Sample:
     All labelled pairs, where these hold too few of a class: see `learning.choose_calibrated`.
     """
     lesson = trained.lesson
-    sample = Sample(trained.decisive.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets)
+    sample = Sample(trained.decisive.score, lesson.pairs.is_match, lesson.drawn, lesson.pairs.sets, trained.slips)
     return sample.select(choose_calibrated(lesson.pairs.is_match, lesson.listed))
 
 

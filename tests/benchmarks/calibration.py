@@ -8,6 +8,8 @@ intervals), what the match ids truly come to, and whether that lies inside. Then
 `held_out`: the labelled pairs, which are the hardest; `pairs`: all candidate pairs, by the probability that decides;
 `told`: the same pairs, by what the evaluation takes it for; `groups`: groups of two rows or more, by
 `match_confidence_score` against the share that hold one entity only. The last lines sum up. Works without Spark.
+`--noise 0.05` makes so large a share of the answers wrong (see `teaching.answer_sets`); `held_out` are then judged by
+the answers.
 """
 
 from __future__ import annotations
@@ -142,6 +144,7 @@ def main() -> None:
     add_data_arguments(parser)
     parser.add_argument("--rows", type=int, nargs="+", default=[100, 200, 300, 500])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--noise", type=float, default=0.0, help="share of wrong answers (default: %(default)s)")
     arguments = parser.parse_args()
     check_data_folder(arguments.data)
     results = []
@@ -149,7 +152,7 @@ def main() -> None:
         data = PublicSet.read(arguments.data / name)
         for seed in arguments.seeds:
             with without_spark():
-                for result in judge(Course(data, Frame(data.table), seed), sorted(arguments.rows)):
+                for result in judge(Course(data, Frame(data.table), seed, arguments.noise), sorted(arguments.rows)):
                     results.append(result)
                     print(json.dumps({"set": name, "seed": seed, **result}), flush=True)  # noqa: T201  the output
     for budget in sorted(arguments.rows):

@@ -11,11 +11,14 @@ from scipy.special import expit
 
 from glue_ml.errors import InputError
 from glue_ml.matching.estimation import (
+    MOST_SLIPS,
     PRIOR,
+    SLIPS,
     Population,
     Sample,
     estimate_best_f1,
     estimate_quality,
+    expect_slips,
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import Calibration, Quality
@@ -222,3 +225,25 @@ class TestPopulation:
     def test_weights_count_for_several_pairs_and_counts_add_up(self) -> None:
         both = Population.count(np.array([0.5]), np.array([7.0])) + Population.count(np.array([0.9]))
         assert both.pairs.sum() == 8.0
+
+
+def test_as_many_more_slips_are_expected_as_were_found() -> None:
+    assert expect_slips(0.0) == SLIPS
+    assert expect_slips(0.03) == pytest.approx(SLIPS + 0.03)
+    assert expect_slips(0.9) == MOST_SLIPS
+
+
+def test_the_more_slips_are_expected_the_less_one_label_sways_what_a_score_means() -> None:
+    right = label(2, telling=200, random=25)
+    likeliest = int(np.argmax(np.where(right.is_random & right.is_match, right.score, 0.0)))
+    wrong = replace(right, is_match=np.where(np.arange(len(right.score)) == likeliest, False, right.is_match))
+    slope = fit_population_calibration(right).slope
+    swayed = [fit_population_calibration(replace(wrong, slips=share)).slope for share in (SLIPS, 0.05)]
+    assert swayed[0] < swayed[1] <= slope * 1.05
+    assert slope - swayed[1] < 0.5 * (slope - swayed[0])
+
+
+def test_reckoning_with_more_slips_changes_little_where_labels_are_right() -> None:
+    right = label(2, telling=200, random=25)
+    slope = fit_population_calibration(right).slope
+    assert fit_population_calibration(replace(right, slips=0.06)).slope == pytest.approx(slope, rel=0.1)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
 from glue_ml.matching import FindMatches, training
-from glue_ml.matching.learning import find_slips
-from glue_ml.matching.lessons import Lesson
+from glue_ml.matching.lessons import Lesson, TrainingPairs
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import Candidates
+from glue_ml.matching.slips import BELIEF, doubt, find_beside, find_slips, fit_share, judge_labels
 from tests.benchmarks.public_data import KEY, PublicSet
 from tests.benchmarks.sparkless import Frame, without_spark
 from tests.benchmarks.teaching import Course
@@ -21,7 +23,6 @@ Features = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 PAIRS = 200
-SETS = tuple(f"s{place // 4}" for place in range(PAIRS))
 
 
 def make_lesson(*, share: float = 0.3, seed: int = 0) -> tuple[Features, Flags]:
@@ -31,8 +32,17 @@ def make_lesson(*, share: float = 0.3, seed: int = 0) -> tuple[Features, Flags]:
     return (is_match[:, None] + rng.normal(0, 0.2, (PAIRS, 5))).astype(np.float32), is_match
 
 
+def pair_up(labels: Flags, *, listed: bool = True) -> Lesson:
+    """Pairs that have no row in common."""
+    rows = np.arange(2 * len(labels))
+    pairs = TrainingPairs(rows[::2], rows[1::2], labels, tuple(f"s{place // 4}" for place in range(len(labels))))
+    return Lesson(
+        pairs, np.zeros((len(labels), 1), np.float32), np.full(len(labels), listed), np.zeros(len(labels), bool)
+    )
+
+
 def find(features: Features, labels: Flags) -> list[int]:
-    return np.flatnonzero(find_slips([features, features[:, :3]], labels, SETS, seed=0)).tolist()
+    return np.flatnonzero(find_slips(pair_up(labels), [features, features[:, :3]], seed=0)).tolist()
 
 
 def test_right_labels_are_no_slips() -> None:
@@ -50,8 +60,9 @@ def test_a_label_that_some_of_the_features_bear_out_is_no_slip() -> None:
     features, is_match = make_lesson()
     features[7, :3] = 1.0 - features[7, :3]
     features[7, 3:] = 1.0 - is_match[7], is_match[7]
-    wrong = find_slips([features[:, :3]], is_match, SETS, seed=0)
-    right = find_slips([features[:, :3], features[:, 4:]], is_match, SETS, seed=0)
+    lesson = pair_up(is_match)
+    wrong = find_slips(lesson, [features[:, :3]], seed=0)
+    right = find_slips(lesson, [features[:, :3], features[:, 4:]], seed=0)
     assert np.flatnonzero(wrong).tolist() == [7]
     assert not right.any()
 
@@ -61,6 +72,43 @@ def test_a_class_of_which_many_are_contradicted_is_hard_and_not_full_of_slips() 
     features[is_match] = 0.0
     assert is_match.any()
     assert find(features, is_match) == []
+
+
+def test_the_more_slips_there_are_the_sooner_a_label_is_doubted() -> None:
+    certain, doubtful = np.full(96, 0.999), np.full(4, 0.03)
+    few = fit_share(np.append(certain, doubtful[:1]))
+    many = fit_share(np.append(certain, np.repeat(doubtful, 5) / 30))
+    assert few < 0.02 < many
+    assert doubt(doubtful, few)[0] < 0.5 < doubt(doubtful, many)[0]
+
+
+def test_labels_that_speak_for_themselves_have_fewer_slips_than_expected() -> None:
+    assert fit_share(np.full(int(BELIEF), 1.0 - 1e-9)) == pytest.approx(0.01, abs=1e-6)
+
+
+def test_a_row_in_a_slip_is_doubted_in_its_set_but_not_elsewhere() -> None:
+    left, right = np.array([0, 0, 1, 0]), np.array([1, 2, 3, 4])
+    pairs = TrainingPairs(left, right, np.array([True, False, False, False]), ("s", "s", "s", "t"))
+    assert find_beside(pairs, np.array([True, False, False, False])).tolist() == [True, True, True, False]
+
+
+def test_what_is_said_beside_a_slip_needs_less_to_be_one() -> None:
+    # a row called the same as a stranger (pair 0) and torn from its like (pair 1); another is as doubtful (pair 2)
+    lesson = pair_up(np.array([True, False, False, *[True] * 20, *[False] * 20]))
+    pairs = replace(lesson.pairs, left=np.append([0, 0], lesson.pairs.left[2:]))
+    votes = np.where(pairs.is_match, 0.98, 0.02)
+    votes[:3] = 0.01, 0.75, 0.75
+    assert np.flatnonzero(judge_labels(replace(lesson, pairs=pairs), [votes])).tolist() == [0, 1]
+
+
+def test_a_match_that_blocking_does_not_propose_is_doubted_sooner_where_such_are_mostly_slips() -> None:
+    is_match = np.array([*[True] * 60, *[False] * 60])
+    votes = np.where(is_match, 0.98, 0.02)
+    votes[:10] = 0.1
+    proposed, lesson = pair_up(is_match), pair_up(is_match)
+    lesson.listed[:10] = False
+    assert not judge_labels(proposed, [votes]).any()
+    assert np.flatnonzero(judge_labels(lesson, [votes])).tolist() == list(range(10))
 
 
 @pytest.fixture(scope="module")
