@@ -11,6 +11,8 @@ import io
 import itertools
 import json
 import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -19,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from glue_ml import __version__, storage
-from glue_ml.errors import InputError, NotFoundError
+from glue_ml.errors import GlueMLError, InputError, NotFoundError
 from glue_ml.matching.blocking import LEARNED_KEYS, BlockingBudget, BlockingIndex, KeyCounts
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.match_state import MatchState
@@ -43,34 +45,61 @@ Arrays = dict[str, "np.ndarray[Any, Any]"]
 
 
 def save_state(state: MatchState, uri: str, model: MatchModel) -> None:
-    """Write `state`, which `model` led to, below the folder `uri`; then remove the generation before."""
+    """Write `state`, which `model` led to, below the folder `uri`; then remove the generation before.
+
+    Where that fails nothing is left of it, and the generation before stays.
+    """
     before = _read_description(uri)
     folder = f"{state.generation:08}-{uuid.uuid4().hex[:12]}"
+    place = storage.join(uri, folder)
+    try:
+        arrays = _write_parts(state, place)
+        described = {"folder": folder, **_describe(state, model, arrays)}
+        storage.write_bytes(storage.join(uri, _FILE), json.dumps(described, indent=1).encode())
+    except BaseException:
+        _discard(uri, folder)
+        raise
+    if before is not None and before["folder"] != folder:
+        storage.remove(storage.join(uri, before["folder"]))
+
+
+def _discard(uri: str, folder: str) -> None:
+    """Remove a generation whose writing failed, which may be gigabytes, unless it is the one that counts all the same.
+
+    An object store may have taken what it did not confirm. That this fails too is not told: why writing failed is.
+    """
+    with suppress(GlueMLError, OSError):
+        described = _read_description(uri)
+        if described is None or described["folder"] != folder:
+            storage.remove(storage.join(uri, folder))
+
+
+def _write_parts(state: MatchState, place: str) -> dict[str, list[str]]:
+    """Write the tables and arrays of a state to the folder `place`; return the names of the arrays by group."""
     for name, table in (("rows", state.table), ("values", _pack_values(state.values))):
         sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd")
-        storage.write_bytes(storage.join(uri, folder, f"{name}.parquet"), sink.getvalue())
-    arrays = {"index": _pack_index(state.index), "found": _pack_found(state)}
-    files = PieceFiles(storage.join(uri, folder))
+        storage.write_bytes(storage.join(place, f"{name}.parquet"), sink.getvalue())
+    arrays, files = {"index": _pack_index(state.index), "found": _pack_found(state)}, PieceFiles(place)
     for name, packed in arrays.items():
         files.save_arrays(name, packed)
+    return {name: sorted(packed) for name, packed in arrays.items()}
+
+
+def _describe(state: MatchState, model: MatchModel, arrays: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     budget = state.index.budget
-    described = {
+    return {
         "format": FORMAT,
         "model": digest_model(model),
         "generation": state.generation,
-        "folder": folder,
         "rows": len(state.ids),
         "counted_rows": state.values.rows,
         "version": None if state.version is None else vars(state.version),
         "budget": {"top_k": budget.top_k, "work_per_record": budget.work_per_record},
         "views": [view.name for view in _sparse_views(state.index)],
         "columns": len(state.values.values),
-        "arrays": {name: sorted(packed) for name, packed in arrays.items()},
+        "arrays": arrays,
     }
-    storage.write_bytes(storage.join(uri, _FILE), json.dumps(described, indent=1).encode())
-    if before is not None and before["folder"] != folder:
-        storage.remove(storage.join(uri, before["folder"]))
 
 
 def load_state(uri: str, model: MatchModel) -> MatchState | None:

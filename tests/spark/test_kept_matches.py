@@ -18,7 +18,8 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glue_ml.errors import InputError
+from glue_ml import storage
+from glue_ml.errors import InputError, UnavailableError
 from glue_ml.matching import FindMatches, FindMatchesModel
 from glue_ml.matching.incremental import prepare_increment, stack_tables
 from glue_ml.matching.kept_matches import (
@@ -190,6 +191,67 @@ def test_a_state_in_s3_comes_back_as_it_was(
     np.testing.assert_equal(vars(opened.found.lists), vars(kept.state.found.lists))
     np.testing.assert_equal(vars(opened.found.pairs.edges), vars(kept.state.found.pairs.edges))
     assert match_again(opened, model.model_).labels.tolist() == kept.state.found.labels.tolist()
+
+
+def test_a_state_whose_writing_broke_off_is_that_of_the_run_before(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, state = str(tmp_path / "matches"), str(tmp_path / "state")
+    kept = match_first(to_df(spark, people[:60]), model)
+    keep_state(state, kept, model, version=save_matches(spark, to_df(spark, people[:60]), kept, tmp_path / "matches"))
+    increment = stack_tables(spark.read.format("delta").load(table), to_df(spark, people[60:70]), primary_key=KEY)
+    second = match_next(increment, model, open_state(state, model), version=read_version(spark, table))
+    merge_into_delta(table, increment, second, scores=False)
+
+    write = storage.write_bytes
+
+    def write_all_but_state(uri: str, content: bytes) -> None:
+        if uri.endswith("state.json"):
+            raise OSError(f"no space for {uri}")
+        write(uri, content)
+
+    later = read_version(spark, table)
+    # a fault that no real disk can be asked for
+    with monkeypatch.context() as broken:
+        broken.setattr(storage, "write_bytes", write_all_but_state)
+        with pytest.raises(OSError, match=r"state\.json"):
+            keep_state(state, second, model, version=later)
+    assert len(list((tmp_path / "state").iterdir())) == 2
+    merged = spark.read.format("delta").load(table)
+    version, opened = read_version(spark, table), open_state(state, model)
+    assert opened is not None
+    assert opened.version != version
+    third = match_next(
+        stack_tables(merged, to_df(spark, people[70:80]), primary_key=KEY), model, opened, version=version
+    )
+    assert third.state.table.num_rows == 80
+    assert_as_full_run(third, model)
+    before, after = ids_of(merged), dict(zip(third.state.keys.to_pylist(), third.state.ids.tolist(), strict=True))
+    untouched = groups_of(before) & groups_of(after)
+    assert untouched
+    assert all(before[key] == after[key] for keys in untouched for key in keys)
+    keep_state(state, third, model)
+    assert len(list((tmp_path / "state").iterdir())) == 2
+
+
+def test_a_state_whose_writing_was_not_confirmed_is_whole(
+    spark: SparkSession, people: pd.DataFrame, model: FindMatchesModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, write = match_first(to_df(spark, people[:60]), model), storage.write_bytes
+
+    def write_and_lose_touch(uri: str, content: bytes) -> None:
+        write(uri, content)
+        if uri.endswith("state.json"):
+            raise UnavailableError(f"no answer about {uri}")
+
+    # as an object store may: no real one can be asked for it
+    with monkeypatch.context() as broken:
+        broken.setattr(storage, "write_bytes", write_and_lose_touch)
+        with pytest.raises(UnavailableError, match=r"state\.json"):
+            keep_state(str(tmp_path), kept, model)
+    opened = open_state(str(tmp_path), model)
+    assert opened is not None
+    assert opened.ids.tolist() == kept.state.ids.tolist()
 
 
 def test_a_table_that_anybody_wrote_to_is_read(
