@@ -26,6 +26,7 @@ Flags = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
 
 SLOPE = PRIOR[2]  #: The votes of forests are too timid, even about pairs that were chosen for their doubt.
+MOST_EXPECTED = 0.1  #: However many there seem to be, forests have to be sure of a slip as of nine in ten.
 BELIEF = 50.0  #: As many labelled pairs speak for the share of slips that is expected (SLIPS).
 BESIDE = 1.0 / 3.0  #: Share of slips among the other pairs of two rows one of which was labelled by mistake.
 ROUNDS = 2  #: Forests that have not learned the first slips see more of them; a third round finds hardly any.
@@ -67,11 +68,14 @@ def judge_labels(lesson: Lesson, votes: Sequence[Scores]) -> Flags:
 
 
 def fit_share(right: Scores) -> float:
-    """Return the share of slips among labels, each of which is `right` with this probability by its features alone."""
+    """Return the share of slips among labels, each of which is `right` with this probability by its features alone.
+
+    It is at most MOST_EXPECTED: hard matches that blocking does not propose look like slips, and teach more than most.
+    """
     share = SLIPS
     for _ in range(_STEPS):
         share = float((BELIEF * SLIPS + doubt(right, share).sum()) / (BELIEF + len(right)))
-    return share
+    return min(share, MOST_EXPECTED)
 
 
 def doubt(right: Scores, share: float) -> Scores:

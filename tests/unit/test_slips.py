@@ -13,7 +13,7 @@ from glue_ml.matching import FindMatches, training
 from glue_ml.matching.lessons import Lesson, TrainingPairs
 from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import Candidates
-from glue_ml.matching.slips import BELIEF, doubt, find_beside, find_slips, fit_share, judge_labels
+from glue_ml.matching.slips import BELIEF, MOST_EXPECTED, doubt, find_beside, find_slips, fit_share, judge_labels
 from tests.benchmarks.public_data import KEY, PublicSet
 from tests.benchmarks.sparkless import Frame, without_spark
 from tests.benchmarks.teaching import Course
@@ -80,6 +80,16 @@ def test_the_more_slips_there_are_the_sooner_a_label_is_doubted() -> None:
     many = fit_share(np.append(certain, np.repeat(doubtful, 5) / 30))
     assert few < 0.02 < many
     assert doubt(doubtful, few)[0] < 0.5 < doubt(doubtful, many)[0]
+
+
+def test_however_many_slips_there_seem_to_be_a_label_with_some_support_is_none() -> None:
+    assert fit_share(np.full(500, 0.01)) == MOST_EXPECTED
+    is_match = np.array([*[True] * 60, *[False] * 60])
+    votes = np.where(is_match, 0.98, 0.02)
+    votes[:10] = [0.05] * 9 + [0.3]
+    lesson = pair_up(is_match)
+    lesson.listed[:10] = False
+    assert np.flatnonzero(judge_labels(lesson, [votes])).tolist() == list(range(9))
 
 
 def test_labels_that_speak_for_themselves_have_fewer_slips_than_expected() -> None:
