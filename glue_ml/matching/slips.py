@@ -29,7 +29,7 @@ SLOPE = PRIOR[2]  #: The votes of forests are too timid, even about pairs that w
 MOST_EXPECTED = 0.1  #: However many there seem to be, forests have to be sure of a slip as of nine in ten.
 BELIEF = 50.0  #: As many labelled pairs speak for the share of slips that is expected (SLIPS).
 BESIDE = 1.0 / 3.0  #: Share of slips among the other pairs of two rows one of which was labelled by mistake.
-ROUNDS = 2  #: Forests that have not learned the first slips see more of them; a third round finds hardly any.
+ROUNDS = 2  #: Forests that have not learned the first slips see more: a quarter more, over ten public sets.
 _STEPS = 20
 
 
