@@ -26,7 +26,8 @@ Bits = npt.NDArray[np.int64]
 
 MIN_SOURCE_MATCHES = 10  #: Labelled matches needed before a column is believed to name the source.
 SOURCE_SHARE = 0.95  #: Share of the matches that must differ in it.
-MIN_MATCHES = 20  #: Labelled matches needed before a view of meaning is given up, or keys are learned.
+MIN_MATCHES = 20  #: Labelled matches needed before keys are learned.
+ENOUGH_MATCHES = 100  #: Without one that only a view proposes, it is 95 % certain that it adds less than 3 in 100.
 MIN_GAIN = 0.01  #: Share of the labelled matches that a view must add to what the others find.
 
 
@@ -113,10 +114,11 @@ def choose_views(index: BlockingIndex, left: Bits, right: Bits) -> frozenset[str
     """Return the names of the optional views that pay, given labelled matches and an index with all of its views.
 
     They are taken greedily, the one that proposes most of the matches that no other does first, as long as one adds
-    MIN_GAIN. Before enough matches are labelled to tell, all are kept.
+    MIN_GAIN. Before enough matches are labelled to tell, all are kept: what is not searched is not asked about, so no
+    label would ever bring a view back that chance has taken away.
     """
     optional = [bit for bit, view in enumerate(index.views) if view.is_optional]
-    if len(left) < MIN_MATCHES:
+    if len(left) < ENOUGH_MATCHES:
         return frozenset(index.views[bit].name for bit in optional)
     bits = find_views(index, left, right)
     always = sum(1 << bit for bit in range(len(index.views)) if bit not in optional)

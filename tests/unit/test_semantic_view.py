@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from glue_ml.domain.labels import LabeledRow
 from glue_ml.errors import InputError
+from glue_ml.matching import blocking_choice
 from glue_ml.matching.blocking import BlockingBudget, BlockingIndex, build_index, choose_budget, list_candidates
-from glue_ml.matching.blocking_choice import block_by_labels, choose_views
+from glue_ml.matching.blocking_choice import ENOUGH_MATCHES, block_by_labels, choose_views
 from glue_ml.matching.comparison import BOTH_MISSING, ONE_MISSING, FeatureName, compare, name_features
 from glue_ml.matching.fellegi_sunter import FellegiSunter
 from glue_ml.matching.model import MatchModel, Settings, load_model, save_model
@@ -171,14 +172,16 @@ def test_a_view_that_finds_no_further_match_is_given_up(encoder: str) -> None:
     records = add_meaning(records, replace(semantics, searched=frozenset({"text"})))
     index = build_index(records, choose_budget(None))
     odd = np.arange(1, 60, 2)
-    by_meaning, by_words = (odd - 1, odd), (odd[:-1], odd[:-1])
-    assert choose_views(index, *by_meaning) == {"meaning of text"}
+    only_by_meaning = np.tile(odd - 1, 4), np.tile(odd, 4)
+    assert choose_views(index, *only_by_meaning) == {"meaning of text"}
     lists = list_candidates(replace(index, views=index.views[:2]), np.arange(60))
-    assert choose_views(index, lists.row[:100], lists.other[:100]) == frozenset()
-    assert choose_views(index, *(side[:5] for side in by_words)) == {"meaning of text"}  # too few to tell
+    by_words = lists.row[:ENOUGH_MATCHES], lists.other[:ENOUGH_MATCHES]
+    assert choose_views(index, *by_words) == frozenset()
+    assert choose_views(index, *(side[1:] for side in by_words)) == {"meaning of text"}  # too few to tell
 
 
-def test_labels_decide_what_is_searched_and_the_model_remembers(encoder: str) -> None:
+def test_labels_decide_what_is_searched_and_the_model_remembers(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking_choice, "ENOUGH_MATCHES", 20)  # the table is small
     records = make_records()
     semantics = learn_meaning(records, encoder)
     assert semantics is not None
