@@ -10,6 +10,7 @@ connected by proposed true pairs, and the candidate pairs per record.
 
 The engine is driven without Spark (see `sparkless`); `--spark` measures through Spark, more slowly, and gets the same
 F1. The table at the end tells mean and spread (standard deviation) over the seeds; --json keeps it and all runs.
+`--accuracy-cost 1` measures at the accuracy end, where a sentence encoder reads the texts.
 
 Exits with 1 where the mean F1 is below what floors.json holds, less the noise of both means. `--keep` writes what was
 measured there instead. Results with wrong answers are not judged.
@@ -82,16 +83,23 @@ def _open(spark: SparkSession | None, folder: Path, data: PublicSet) -> Any:
 
 
 def measure_course(
-    data: PublicSet, df: Any, budgets: Sequence[int], *, seed: int, noise: float = 0.0
+    data: PublicSet,
+    df: Any,
+    budgets: Sequence[int],
+    *,
+    seed: int,
+    noise: float = 0.0,
+    accuracy_cost: float | None = None,
 ) -> Iterator[Result]:
     """Yield what is reached without labels and at each budget of labelled rows."""
     started = time.monotonic()
-    course = Course(data, df, seed, noise)
+    course = Course(data, df, seed, noise, accuracy_cost)
     for budget in course.advance(sorted({0, *budgets})):
         scores, pairs = course.match()
         found = data.cover(*list_candidate_rows(course.model, df))
         yield {
-            "set": data.name, "seed": seed, "noise": noise, "budget": budget, "rows_labelled": len(course.labels),
+            "set": data.name, "seed": seed, "noise": noise, "accuracy_cost": accuracy_cost, "budget": budget,
+            "rows_labelled": len(course.labels),
             **scores, **found, "candidates_per_record": pairs / len(data),
             "seconds": round(time.monotonic() - started, 1),
         }  # fmt: skip
@@ -181,7 +189,9 @@ def main() -> None:
             data = PublicSet.read(arguments.data / name)
             df = _open(spark, arguments.data / name, data)
             for seed in arguments.seeds:
-                for result in measure_course(data, df, arguments.rows, seed=seed, noise=arguments.noise):
+                for result in measure_course(
+                    data, df, arguments.rows, seed=seed, noise=arguments.noise, accuracy_cost=arguments.accuracy_cost
+                ):
                     print(json.dumps(result), flush=True)  # noqa: T201  the benchmark's output
                     results.append(result)
         if arguments.json:
@@ -189,6 +199,8 @@ def main() -> None:
             arguments.json.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     summary = summarise(results)
     Console(width=120).print(draw_summary(summary))
+    if arguments.accuracy_cost is not None:
+        return
     if arguments.keep:
         keep_floors(summary)
     elif drops := find_drops(summary, read_floors()):
@@ -202,6 +214,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, nargs="+", default=[100, 200, 500, 1000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--noise", type=float, default=0.0, help="share of wrong answers, 0 to 1")
+    parser.add_argument("--accuracy-cost", type=float, help="AccuracyCostTradeoff; off the default nothing is judged")
     parser.add_argument("--spark", action="store_true", help="measure through Spark")
     parser.add_argument("--master", default="local[*]", help="Spark's, with --spark")
     parser.add_argument("--json", type=Path, help="where the table and all runs are kept")

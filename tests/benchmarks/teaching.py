@@ -45,10 +45,11 @@ class Course:
     df: Any
     seed: int = 0
     noise: float = 0.0
+    accuracy_cost: float | None = None
     labels: list[LabeledRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.find = FindMatches(primary_key=KEY, seed=self.seed)
+        self.find = FindMatches(primary_key=KEY, seed=self.seed, accuracy_cost_tradeoff=self.accuracy_cost)
         self.model: FindMatchesModel = self.find.fit(self.df)
 
     def advance(self, budgets: Sequence[int]) -> Iterator[int]:
