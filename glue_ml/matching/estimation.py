@@ -9,10 +9,11 @@ what probability a score stands for.
 
 The log-odds of a match are a slope times how far those of the score are from the middle, where a pair is as likely a
 match as not. At the middle hard pairs are like all others, so every labelled pair speaks on where it is. On the slope
-over all candidate pairs only pairs speak that were drawn at random (labeling.is_drawn). There are few of them, so
-they correct a prior of 2: the votes of a forest are known to be too timid (Niculescu-Mizil and Caruana 2005), and on
-public sets with truth the slope was mostly between 1.3 and 3.4, the steeper the fewer the labels. The pairs chosen for
-their doubt have a slope of their own. Labels of other people, whose sets nobody has marked, leave the slope at the
+over all candidate pairs only pairs speak that were drawn at random (labeling.is_drawn). There are few of them, and they
+were drawn from strata of an earlier score: a pair in doubt then was drawn much more readily than its likes today that
+never were. So they correct a prior of 2 a little: the votes of a forest are known to be too timid (Niculescu-Mizil and
+Caruana 2005), and on public sets with truth the slope was mostly between 1.4 and 3.0. The pairs chosen for their doubt
+have a slope of their own. Labels of other people, whose sets nobody has marked, leave the slope at the
 prior, and the interval as wide.
 """
 
@@ -27,7 +28,16 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from glue_ml.errors import InputError
-from glue_ml.matching.evaluation import Calibration, Flags, Quality, Scores, area_under_precision_recall, score_log_odds
+from glue_ml.matching.evaluation import (
+    THRESHOLDS,
+    Calibration,
+    Flags,
+    Quality,
+    Scores,
+    area_under_precision_recall,
+    balance,
+    score_log_odds,
+)
 from glue_ml.matching.unproposed import Unproposed, number_sets, resample_coverage
 
 Rows = npt.NDArray[np.int64]
@@ -36,7 +46,7 @@ BIN = 0.1  #: Width, in log-odds of the score, of the bins that pairs are counte
 RESAMPLES = 200
 CONFIDENCE = 0.9  #: The share of such intervals that should hold the truth.
 PRIOR = (0.0, 2.0, 1.3)  #: Intercept, slope over all candidate pairs, slope over the pairs chosen for their doubt.
-PRIOR_SPREAD = (0.6, 0.8, 0.6)  #: Standard deviations of the prior.
+PRIOR_SPREAD = (0.6, 0.4, 0.6)  #: Standard deviations of the prior.
 FEW_LABELS = 10  #: With so many labelled pairs a forest is twice as timid as with many.
 SLOPE_FACTOR = 0.5  #: Standard deviation of the logarithm of the slope that an interval allows for.
 SLIPS = 0.02  #: Share of wrong labels that is reckoned with, whoever labels (contaminated regression, Copas 1988).
@@ -154,6 +164,23 @@ def estimate_quality(
         recall_interval=_interval(at_threshold[1]),
         f1_interval=_interval(best_f1),
     )
+
+
+def find_best_threshold(sample: Sample, population: Population, calibration: Calibration) -> float:
+    """Return the probability, as `calibration` tells it, from which calling pairs matches should make F1 largest.
+
+    That is `balance` of the largest F1. Models tell probabilities of pairs like the labelled ones, the hardest, which
+    rise more slowly with the score, and hardly at all where few matches are labelled: a pair that is as likely a match
+    as `balance` says among all candidate pairs is called one in any case.
+
+    0.5 where no labelled pair was drawn at random: of labels that people chose by themselves, who knows how they differ
+    from the table.
+    """
+    if not (population.pairs.any() and sample.is_random.any()):
+        return 0.5
+    best = balance(estimate_best_f1(sample, population))
+    among_all = fit_population_calibration(sample).translate(calibration).apply(np.array([best]))
+    return float(np.clip(min(best, among_all[0]), *THRESHOLDS))
 
 
 def estimate_best_f1(sample: Sample, population: Population) -> float:

@@ -22,15 +22,14 @@ from glue_ml.matching.estimation import (
     SLIPS,
     Population,
     Sample,
-    estimate_best_f1,
     estimate_quality,
     expect_slips,
+    find_best_threshold,
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import (
     Evaluation,
     HeldOut,
-    balance,
     choose_threshold,
     evaluate_scores,
     fit_calibration,
@@ -131,7 +130,7 @@ def learn(
     trained = replace(train(model, candidates, whole.select(kept)), slips=expect_slips(slips.sum() / taught.sum()))
     probability = judge_held_out(trained, whole, kept)
     population = count_population(model, candidates, trained)
-    middle = find_middle(trained, population)
+    middle = find_best_threshold(sample_lesson(trained), population, trained.decisive.scorer.calibration)
     threshold = choose_threshold(model.settings.precision_recall_tradeoff, middle)
     evaluation = evaluate(model, trained, whole, probability, population, threshold=threshold, slips=slips)
     return Learned(
@@ -187,18 +186,6 @@ def count_population(model: MatchModel, candidates: Candidates, trained: Trained
     """Count all candidate pairs by the score that decides."""
     seen = trained.seen if trained.prefers_context else None
     return count_scores(candidates, model, trained.decisive.scorer, pairs=trained.proposed, seen=seen)
-
-
-def find_middle(trained: Trained, population: Population) -> float:
-    """Return the threshold that is expected to make F1 largest over all candidate pairs.
-
-    0.5 where no labelled pair was drawn at random: of labels that people chose by themselves, who knows how they differ
-    from the table.
-    """
-    sample = sample_lesson(trained)
-    if not (population.pairs.any() and sample.is_random.any()):
-        return 0.5
-    return balance(estimate_best_f1(sample, population))
 
 
 def evaluate(
