@@ -32,6 +32,7 @@ from glue_ml.matching.evaluation import (
     THRESHOLDS,
     Calibration,
     Flags,
+    Middle,
     Quality,
     Scores,
     area_under_precision_recall,
@@ -166,21 +167,21 @@ def estimate_quality(
     )
 
 
-def find_best_threshold(sample: Sample, population: Population, calibration: Calibration) -> float:
-    """Return the probability, as `calibration` tells it, from which calling pairs matches should make F1 largest.
+def find_middle(sample: Sample, population: Population, calibration: Calibration) -> Middle:
+    """Return the thresholds that should make F1 largest, as probabilities that `calibration` tells.
 
-    That is `balance` of the largest F1. Models tell probabilities of pairs like the labelled ones, the hardest, which
-    rise more slowly with the score, and hardly at all where few matches are labelled: a pair that is as likely a match
-    as `balance` says among all candidate pairs is called one in any case.
+    They come from the largest F1 that is expected of pairs (`evaluation.balance`). Models tell probabilities of pairs
+    like the labelled ones, the hardest, which rise more slowly with the score, and hardly at all where few matches are
+    labelled: a pair that is likely enough among all candidate pairs is let in in any case.
 
     0.5 where no labelled pair was drawn at random: of labels that people chose by themselves, who knows how they differ
     from the table.
     """
     if not (population.pairs.any() and sample.is_random.any()):
-        return 0.5
-    best = balance(estimate_best_f1(sample, population))
-    among_all = fit_population_calibration(sample).translate(calibration).apply(np.array([best]))
-    return float(np.clip(min(best, among_all[0]), *THRESHOLDS))
+        return Middle()
+    found = balance(estimate_best_f1(sample, population))
+    among_all = fit_population_calibration(sample).translate(calibration).apply(np.array(found))
+    return Middle(*np.clip(np.minimum(found, among_all), *THRESHOLDS).tolist())
 
 
 def estimate_best_f1(sample: Sample, population: Population) -> float:

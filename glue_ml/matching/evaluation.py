@@ -21,7 +21,6 @@ PROBABILITY_MARGIN = 1e-9  #: So far from 0 and 1 stays a calibrated probability
 SLOPES = (0.1, 10.0)  #: Above 0 keeps the order of the scores; bounded, because separable labels ask for infinity.
 INTERCEPTS = (-20.0, 20.0)
 INTERVALS = ("precision_interval", "recall_interval", "f1_interval")
-LEAST_BALANCE = 0.1  #: A table whose best F1 is lower yet is not matched more loosely.
 THRESHOLDS = (0.01, 0.99)  #: Labels cannot tell probabilities outside apart any more.
 
 
@@ -74,10 +73,10 @@ class Evaluation:
 
     `precision`, `recall`, `f1` and `area_under_pr_curve` are estimates for all pairs of the table, with 90 % confidence
     intervals (see `estimation`); recall counts what blocking misses as far as labels can tell, so it may be less than
-    estimated, never more. Precision and recall hold at `threshold`; `f1` is the largest over all thresholds, so it need
-    not follow from them. The four counts are of labelled pairs, at `threshold`: these are the hardest of the table, so
-    their own precision and recall are lower. `candidate_recall` is the share of the matches that blocking proposes at
-    all, as far as labels can tell.
+    estimated, never more. Precision and recall are those of the groups at `threshold` (see `Middle`); `f1` is the
+    largest over all thresholds, so it need not follow from them. The four counts are of labelled pairs, at `threshold`:
+    these are the hardest of the table, so their own precision and recall are lower. `candidate_recall` is the share of
+    the matches that blocking proposes at all, as far as labels can tell.
 
     Without intervals the evaluation is of an older version, or there were no candidate pairs: all its numbers are then
     of the labelled pairs alone.
@@ -145,18 +144,32 @@ class HeldOut:
         return len(self.is_match)
 
 
-def balance(f1: float) -> float:
-    """Return the probability from which calling a pair a match raises F1, where the largest F1 is `f1`.
+class Middle(NamedTuple):
+    """The thresholds of a tradeoff of 0.5: for pairs that are to be grouped, and for pairs that stand each for itself.
+
+    The groups of the one hold about as many right and wrong pairs as are called matches by the other.
+    """
+
+    grouped: float = 0.5
+    alone: float = 0.5
+
+
+#: A table whose best F1 is lower yet is not matched more loosely.
+LEAST_BALANCE = Middle(grouped=0.1, alone=0.2)
+
+
+def balance(f1: float) -> Middle:
+    """Return the probabilities from which calling a pair a match raises F1, where the largest F1 of pairs is `f1`.
 
     Of pairs that stand each for itself it is half of F1 (Lipton, Elkan and Naryanaswamy, "Optimal thresholding of
     classifiers to maximize F1 measure", ECML 2014). Groups overrule pairs: a wrong one seldom stands where a row has a
     better partner, or the rest of the group says no, so more may be let in, the more the worse pairs are told apart.
     Half of the square was best on public sets, as they are and with most of their columns left out.
 
-    >>> balance(0.9), balance(0.6)
-    (0.405, 0.18)
+    >>> balance(0.6)
+    Middle(grouped=0.18, alone=0.3)
     """
-    return max(f1 * f1 / 2.0, LEAST_BALANCE)
+    return Middle(max(f1 * f1 / 2.0, LEAST_BALANCE.grouped), max(f1 / 2.0, LEAST_BALANCE.alone))
 
 
 def choose_threshold(tradeoff: float | None, middle: float = 0.5) -> float:

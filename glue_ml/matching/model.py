@@ -71,7 +71,7 @@ class Learned:
     `held_out` are the pairs behind the evaluation, `expected_gain` is what more labels would bring; models that were
     saved before they were kept have none.
     Probabilities are those of pairs like the labelled ones, the hardest; `told` turns them into those of all candidate
-    pairs. `middle` is the threshold of a tradeoff of 0.5, see `estimation.find_best_threshold`.
+    pairs. `middle` is the threshold of a tradeoff of 0.5, see `estimation.find_middle`.
     """
 
     context: Scorer

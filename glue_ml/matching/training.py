@@ -24,12 +24,13 @@ from glue_ml.matching.estimation import (
     Sample,
     estimate_quality,
     expect_slips,
-    find_best_threshold,
+    find_middle,
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import (
     Evaluation,
     HeldOut,
+    Middle,
     choose_threshold,
     evaluate_scores,
     fit_calibration,
@@ -130,9 +131,8 @@ def learn(
     trained = replace(train(model, candidates, whole.select(kept)), slips=expect_slips(slips.sum() / taught.sum()))
     probability = judge_held_out(trained, whole, kept)
     population = count_population(model, candidates, trained)
-    middle = find_best_threshold(sample_lesson(trained), population, trained.decisive.scorer.calibration)
-    threshold = choose_threshold(model.settings.precision_recall_tradeoff, middle)
-    evaluation = evaluate(model, trained, whole, probability, population, threshold=threshold, slips=slips)
+    middle = find_middle(sample_lesson(trained), population, trained.decisive.scorer.calibration)
+    evaluation = evaluate(model, trained, whole, probability, population, middle=middle, slips=slips)
     return Learned(
         trained.context.scorer,
         trained.second.scorer,
@@ -144,7 +144,7 @@ def learn(
         hold_out(records, pairs, probability, slips),
         foresee_gain(trained, evaluation, labelled=len(labels), seed=seed),
         trained.decisive.scorer.calibration.translate(fit_population_calibration(sample_lesson(trained))),
-        middle,
+        middle.grouped,
     )
 
 
@@ -190,19 +190,21 @@ def count_population(model: MatchModel, candidates: Candidates, trained: Trained
 
 def evaluate(
     model: MatchModel, trained: Trained, whole: Lesson, probability: Scores, population: Population, *,
-    threshold: float, slips: Flags,
+    middle: Middle, slips: Flags,
 ) -> Evaluation:  # fmt: skip
     """Measure the labelled pairs, of these out-of-fold probabilities, and estimate the quality of the whole table.
 
-    The counts are of all labelled pairs; in the estimates `slips` have no say.
+    The counts are of all labelled pairs; in the estimates `slips` have no say. Precision and recall are estimated of
+    pairs that stand alone, at the threshold at which these are as right as the groups.
     """
     features, folds = trained.explained
     names, seed = model.features[: features.shape[1]], model.settings.seed
+    threshold, alone = (choose_threshold(model.settings.precision_recall_tradeoff, each) for each in middle)
     unproposed = sort_out_unproposed(whole.select(~slips), probability[~slips], threshold=threshold)
     quality = None
     if population.pairs.any():
         sample, calibration = sample_lesson(trained), trained.decisive.scorer.calibration
-        quality = estimate_quality(sample, population, unproposed, calibration, threshold=threshold, seed=seed)
+        quality = estimate_quality(sample, population, unproposed, calibration, threshold=alone, seed=seed)
     measured = evaluate_scores(
         whole.pairs.is_match,
         probability,

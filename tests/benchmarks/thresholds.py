@@ -4,7 +4,7 @@
     python -m tests.benchmarks.thresholds --data ../shared/data abt_buy --columns name --rows 100
 
 After each number of labelled rows: F1 of the groups at THRESHOLDS, with one model; at the threshold that was chosen for
-a PrecisionRecallTradeoff of 0.5 (`estimation.find_best_threshold`); and at half of the F1 that was expected, which is
+a PrecisionRecallTradeoff of 0.5 (`estimation.find_middle`); and at half of the F1 that was expected, which is
 the best for pairs that stand alone. `loss` and `loss_of_half` are against the best of THRESHOLDS. `--columns` leaves
 all other columns out, which makes a hard table of an easy one. Works without Spark.
 """
@@ -20,7 +20,8 @@ from unittest import mock
 
 import numpy as np
 
-from glue_ml.matching import FindMatchesModel, estimation
+from glue_ml.matching import FindMatchesModel, estimation, training
+from glue_ml.matching.evaluation import Middle
 from tests.benchmarks.public_data import KEY, SOURCE, PublicSet, add_data_arguments, check_data_folder
 from tests.benchmarks.sparkless import Frame, without_spark
 from tests.benchmarks.teaching import Course, match_table
@@ -35,18 +36,17 @@ def keep_columns(data: PublicSet, columns: Sequence[str]) -> PublicSet:
 
 def try_thresholds(data: PublicSet, budgets: Sequence[int], *, seed: int) -> Iterator[dict[str, Any]]:
     """Yield F1 by threshold after each budget of labelled rows."""
-    course, expected = Course(data, Frame(data.table), seed), list[float]()
-    estimate = estimation.estimate_best_f1
+    course, found = Course(data, Frame(data.table), seed), [Middle()]
+    find = estimation.find_middle
 
-    def listen(*arguments: Any) -> float:
-        expected.append(estimate(*arguments))
-        return expected[-1]
+    def listen(*arguments: Any) -> Middle:
+        found.append(find(*arguments))
+        return found[-1]
 
-    with mock.patch.object(estimation, "estimate_best_f1", listen):
+    with mock.patch.object(training, "find_middle", listen):
         for budget in course.advance(budgets):
             f1 = {threshold: _match(course, threshold) for threshold in THRESHOLDS}
-            chosen, best = course.model.threshold_, max(f1.values())
-            half = max(expected[-1] / 2.0, 0.2) if expected else chosen
+            best, (chosen, half) = max(f1.values()), found[-1]
             yield {
                 "set": data.name, "seed": seed, "rows": budget, "best": round(best, 4), "chosen": round(chosen, 3),
                 "loss": round(best - _match(course, chosen), 4), "half": round(half, 3),

@@ -19,7 +19,7 @@ from glue_ml.matching.estimation import (
     estimate_best_f1,
     estimate_quality,
     expect_slips,
-    find_best_threshold,
+    find_middle,
     fit_population_calibration,
 )
 from glue_ml.matching.evaluation import Calibration, Quality, max_f1
@@ -173,26 +173,27 @@ class TestEstimate:
     def test_the_best_threshold_is_near_where_f1_is_largest(self) -> None:
         sample, (log_odds, is_match) = label(8, telling=150, random=20), make_table(0)
         calibration = Calibration(1.1, -1.1 * MIDDLE)  # that of the telling pairs
-        threshold = find_best_threshold(sample, Population.count(expit(log_odds)), calibration)
-        found = calibration.apply(expit(log_odds)) >= threshold
+        middle = find_middle(sample, Population.count(expit(log_odds)), calibration)
+        assert middle.grouped < middle.alone
+        found = calibration.apply(expit(log_odds)) >= middle.alone
         f1 = 2 * (found & is_match).sum() / (found.sum() + is_match.sum())
-        assert f1 == pytest.approx(max_f1(is_match, expit(log_odds))[0], abs=0.02)
+        assert f1 == pytest.approx(max_f1(is_match, expit(log_odds))[0], abs=0.015)
 
     @pytest.mark.parametrize("timid", [Calibration(0.4, -2.7), Calibration(0.1, -3.0)])
     def test_where_no_score_is_called_likely_matches_are_found_all_the_same(self, timid: Calibration) -> None:
         """As where three of fifty labelled pairs are matches."""
         sample, (log_odds, is_match) = label(8, telling=150, random=20), make_table(0)
         assert timid.apply(np.ones(1))[0] < 0.53
-        threshold = find_best_threshold(sample, Population.count(expit(log_odds)), timid)
-        found = timid.apply(expit(log_odds)) >= threshold
+        middle = find_middle(sample, Population.count(expit(log_odds)), timid)
+        found = timid.apply(expit(log_odds)) >= middle.grouped
         assert is_match[found].mean() > 0.85
         assert found[is_match].mean() > 0.85
 
     def test_labels_that_nobody_drew_at_random_leave_the_threshold_in_the_middle(self) -> None:
         chosen, population = label(9, telling=60, random=0), Population.count(expit(make_table(0)[0]))
-        assert find_best_threshold(chosen, population, DECISION) == 0.5
+        assert find_middle(chosen, population, DECISION) == (0.5, 0.5)
         nobody = Population(np.zeros(0), np.zeros(0))
-        assert find_best_threshold(label(9, telling=60, random=9), nobody, DECISION) == 0.5
+        assert find_middle(label(9, telling=60, random=9), nobody, DECISION) == (0.5, 0.5)
 
     def test_flags_must_fit_the_scores(self) -> None:
         with pytest.raises(InputError, match="one score"):

@@ -150,10 +150,11 @@ class TestThreshold:
     @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
     @quick
     def test_the_better_pairs_are_told_apart_the_surer_one_must_be(self, one: float, other: float) -> None:
-        worse, better = sorted((one, other))
-        assert LEAST_BALANCE <= balance(worse) <= balance(better) <= 0.5
-        # groups overrule pairs, so never more is asked than of pairs that stand each for itself
-        assert balance(better) <= max(better / 2.0, LEAST_BALANCE)
+        worse, better = balance(min(one, other)), balance(max(one, other))
+        assert LEAST_BALANCE.grouped <= worse.grouped <= better.grouped <= 0.5
+        assert LEAST_BALANCE.alone <= worse.alone <= better.alone <= 0.5
+        # groups overrule pairs
+        assert better.grouped <= better.alone
 
     def test_a_table_that_cannot_be_matched_well_is_not_matched_at_random(self) -> None:
         assert balance(0.05) == balance(0.0) == LEAST_BALANCE
@@ -163,7 +164,7 @@ class TestThreshold:
         assert choose_threshold(0.8) == pytest.approx(0.8)
         assert (choose_threshold(0.0), choose_threshold(1.0)) == THRESHOLDS
 
-    @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(LEAST_BALANCE, 0.5))
+    @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(LEAST_BALANCE.grouped, 0.5))
     @quick
     def test_more_precision_is_never_a_lower_threshold(self, one: float, other: float, middle: float) -> None:
         low, high = (choose_threshold(tradeoff, middle) for tradeoff in sorted((one, other)))
