@@ -13,8 +13,8 @@ over all candidate pairs only pairs speak that were drawn at random (labeling.is
 were drawn from strata of an earlier score: a pair in doubt then was drawn much more readily than its likes today that
 never were. So they correct a prior of 2 a little: the votes of a forest are known to be too timid (Niculescu-Mizil and
 Caruana 2005), and on public sets with truth the slope was mostly between 1.4 and 3.0. The pairs chosen for their doubt
-have a slope of their own. Labels of other people, whose sets nobody has marked, leave the slope at the
-prior, and the interval as wide.
+have a slope of their own. Labels of other people, whose sets nobody has marked, leave the slope at the prior, and the
+interval as wide.
 """
 
 from __future__ import annotations
@@ -167,33 +167,33 @@ def estimate_quality(
     )
 
 
-def find_middle(sample: Sample, population: Population, calibration: Calibration) -> Middle:
-    """Return the thresholds that should make F1 largest, as probabilities that `calibration` tells.
+def find_middle(sample: Sample, population: Population, told: Calibration, calibration: Calibration) -> Middle:
+    """Return the thresholds that should make F1 largest, as probabilities that `calibration`, the model's, tells.
 
-    They come from the largest F1 that is expected of pairs (`evaluation.balance`). Models tell probabilities of pairs
-    like the labelled ones, the hardest, which rise more slowly with the score, and hardly at all where few matches are
-    labelled: a pair that is likely enough among all candidate pairs is let in in any case.
+    `told`: what scores mean among all candidate pairs (`fit_population_calibration` of the sample). The thresholds come
+    from the largest F1 that is expected of pairs (`evaluation.balance`). Models tell probabilities of pairs like the
+    labelled ones, the hardest, which rise more slowly with the score, and hardly at all where few matches are labelled:
+    a pair that is likely enough among all candidate pairs is let in in any case.
 
     0.5 where no labelled pair was drawn at random: of labels that people chose by themselves, who knows how they differ
     from the table.
     """
     if not (population.pairs.any() and sample.is_random.any()):
         return Middle()
-    found = balance(estimate_best_f1(sample, population))
-    among_all = fit_population_calibration(sample).translate(calibration).apply(np.array(found))
+    found = balance(estimate_best_f1(population, told))
+    among_all = told.translate(calibration).apply(np.array(found))
     return Middle(*np.clip(np.minimum(found, among_all), *THRESHOLDS).tolist())
 
 
-def estimate_best_f1(sample: Sample, population: Population) -> float:
-    """Return the largest F1 over all thresholds that is expected of the candidate pairs; see `estimate_quality`.
+def estimate_best_f1(population: Population, told: Calibration) -> float:
+    """Return the largest F1 over all thresholds that is expected of the candidate pairs, whose scores mean `told`.
 
     What blocking misses is left out: no threshold changes it, and a few wrong labels can make it look like everything.
     """
-    names = sorted(set(sample.sets))
-    probability = _tell(sample, names, population, np.ones((1, len(names))), _expect(sample)[None, :])
-    accepted = population.score >= _choose_best(probability[0], population, 1.0, 0.0)
-    listed, found, nothing_is_drawn = np.ones(1), np.zeros(1), np.random.default_rng(0)
-    return float(_measure(probability, population.pairs, accepted, listed, found, nothing_is_drawn)[2][0])
+    probability = told.apply(population.score)
+    accepted = population.score >= _choose_best(probability, population, 1.0, 0.0)
+    right, matches = probability @ (population.pairs * accepted), probability @ population.pairs
+    return float(_divide(2.0 * right, matches + population.pairs @ accepted))
 
 
 def _tell(sample: Sample, names: Sequence[str], population: Population, weight: Scores, prior: Scores) -> Scores:

@@ -130,8 +130,10 @@ def learn(
     kept = taught & ~slips
     trained = replace(train(model, candidates, whole.select(kept)), slips=expect_slips(slips.sum() / taught.sum()))
     probability = judge_held_out(trained, whole, kept)
-    population = count_population(model, candidates, trained)
-    middle = find_middle(sample_lesson(trained), population, trained.decisive.scorer.calibration)
+    population, calibration = count_population(model, candidates, trained), trained.decisive.scorer.calibration
+    sample = sample_lesson(trained)
+    told = fit_population_calibration(sample)
+    middle = find_middle(sample, population, told, calibration)
     evaluation = evaluate(model, trained, whole, probability, population, middle=middle, slips=slips)
     return Learned(
         trained.context.scorer,
@@ -143,7 +145,7 @@ def learn(
         tuple(labels),
         hold_out(records, pairs, probability, slips),
         foresee_gain(trained, evaluation, labelled=len(labels), seed=seed),
-        trained.decisive.scorer.calibration.translate(fit_population_calibration(sample_lesson(trained))),
+        calibration.translate(told),
         middle.grouped,
     )
 

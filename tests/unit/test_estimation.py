@@ -22,7 +22,7 @@ from glue_ml.matching.estimation import (
     find_middle,
     fit_population_calibration,
 )
-from glue_ml.matching.evaluation import Calibration, Quality, max_f1
+from glue_ml.matching.evaluation import Calibration, Middle, Quality, max_f1
 from glue_ml.matching.unproposed import (
     EXPECTED,
     Unproposed,
@@ -71,6 +71,10 @@ def truth(table: int, *, slope: float = SLOPE) -> tuple[float, float, float]:
 def estimate(sample: Sample, *, table: int = 0, slope: float = SLOPE, unproposed: Unproposed = NOTHING) -> Quality:
     population = Population.count(expit(make_table(table, slope=slope)[0]))
     return estimate_quality(sample, population, unproposed, DECISION, threshold=0.5, seed=3)
+
+
+def decide(sample: Sample, population: Population, calibration: Calibration) -> Middle:
+    return find_middle(sample, population, fit_population_calibration(sample), calibration)
 
 
 class TestEstimate:
@@ -166,14 +170,14 @@ class TestEstimate:
         ]
         at_threshold = [2 * each.precision * each.recall / (each.precision + each.recall) for each in told]
         assert all(each.f1 >= max(at_threshold) - 0.005 for each in told)
-        assert estimate_best_f1(sample, population) == pytest.approx(told[1].f1, abs=0.005)
+        assert estimate_best_f1(population, fit_population_calibration(sample)) == pytest.approx(told[1].f1, abs=0.005)
         assert told[0].recall > told[1].recall > told[2].recall
         assert told[0].precision < told[1].precision < told[2].precision
 
     def test_the_best_threshold_is_near_where_f1_is_largest(self) -> None:
         sample, (log_odds, is_match) = label(8, telling=150, random=20), make_table(0)
         calibration = Calibration(1.1, -1.1 * MIDDLE)  # that of the telling pairs
-        middle = find_middle(sample, Population.count(expit(log_odds)), calibration)
+        middle = decide(sample, Population.count(expit(log_odds)), calibration)
         assert middle.grouped < middle.alone
         found = calibration.apply(expit(log_odds)) >= middle.alone
         f1 = 2 * (found & is_match).sum() / (found.sum() + is_match.sum())
@@ -184,16 +188,16 @@ class TestEstimate:
         """As where three of fifty labelled pairs are matches."""
         sample, (log_odds, is_match) = label(8, telling=150, random=20), make_table(0)
         assert timid.apply(np.ones(1))[0] < 0.53
-        middle = find_middle(sample, Population.count(expit(log_odds)), timid)
+        middle = decide(sample, Population.count(expit(log_odds)), timid)
         found = timid.apply(expit(log_odds)) >= middle.grouped
         assert is_match[found].mean() > 0.85
         assert found[is_match].mean() > 0.85
 
     def test_labels_that_nobody_drew_at_random_leave_the_threshold_in_the_middle(self) -> None:
         chosen, population = label(9, telling=60, random=0), Population.count(expit(make_table(0)[0]))
-        assert find_middle(chosen, population, DECISION) == (0.5, 0.5)
+        assert decide(chosen, population, DECISION) == (0.5, 0.5)
         nobody = Population(np.zeros(0), np.zeros(0))
-        assert find_middle(label(9, telling=60, random=9), nobody, DECISION) == (0.5, 0.5)
+        assert decide(label(9, telling=60, random=9), nobody, DECISION) == (0.5, 0.5)
 
     def test_flags_must_fit_the_scores(self) -> None:
         with pytest.raises(InputError, match="one score"):

@@ -156,6 +156,16 @@ class TestThreshold:
         # groups overrule pairs
         assert better.grouped <= better.alone
 
+    @given(seeds, st.floats(-2.0, 4.0))
+    @quick
+    def test_half_of_the_best_f1_of_pairs_is_where_it_is_largest(self, seed: int, middle: float) -> None:
+        # many pairs whose probabilities are true: what is expected of a threshold is what comes
+        log_odds = np.random.default_rng(seed).normal(middle, 3.0, size=5_000)
+        probability = np.sort(1.0 / (1.0 + np.exp(-log_odds)))[::-1]
+        f1 = 2.0 * np.cumsum(probability) / (np.arange(1, 5_001) + probability.sum())
+        alone = f1[(probability >= balance(f1.max()).alone).sum() - 1]
+        assert alone == pytest.approx(f1.max(), abs=1e-6)
+
     def test_a_table_that_cannot_be_matched_well_is_not_matched_at_random(self) -> None:
         assert balance(0.05) == balance(0.0) == LEAST_BALANCE
 
