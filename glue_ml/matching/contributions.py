@@ -16,10 +16,11 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from glue_ml.matching.agreement import choose_columns, code_patterns
-from glue_ml.matching.comparison import RECORD, Feature, FeatureName
+from glue_ml.matching.comparison import Feature, FeatureName
 from glue_ml.matching.forest import Forest
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.model import MatchModel
+from glue_ml.matching.records import Gathered
 from glue_ml.matching.rivals import RIVALS
 
 Scores = npt.NDArray[np.float64]
@@ -59,23 +60,27 @@ class Contributions:
 
 
 def weigh_features(
-    model: MatchModel, features: Feature, *, proposed: bool, rivals: Feature | None = None
+    model: MatchModel, gathered: Gathered, features: Feature, *, proposed: bool, rivals: Feature | None = None
 ) -> Contributions:
-    """Take the log-odds of pairs (`MatchModel.measure`) apart.
+    """Take the log-odds of pairs of gathered records (`MatchModel.measure`) apart.
 
     `proposed`: blocking has proposed the pairs; others have no candidate list to be judged by, as in clustering.
     `rivals`: their RIVALS, where the model looks twice and they scored enough at first.
     """
     if model.learned is None:
         return _weigh_columns(model, features)
-    names = (*model.features, *(FeatureName(RECORD, name) for name in RIVALS))
-    if not (proposed and model.looks_twice):
+    names = (*model.features, *model.closer_features)
+    if not proposed and model.learned.alone is not None:
+        scorer, told = model.learned.alone, "learned from labels, the pair alone"
+        nothing = np.zeros((len(features), len(RIVALS)), dtype=np.float32)
+        features = np.hstack([features, model.look_closer(gathered, nothing)])
+    elif not (proposed and model.looks_twice):
         scorer, told = model.learned.plain, "learned from labels, the pair alone"
     elif rivals is None:
         scorer, told = model.learned.context, "learned from labels, with the candidate lists; too unlikely for more"
     else:
         scorer, told = model.learned.second, "learned from labels, with the candidate lists and the scores of rivals"
-        features = np.hstack([features, rivals])
+        features = np.hstack([features, model.look_closer(gathered, rivals)])
     return _weigh_scorer(scorer, features, names[: features.shape[1]], told)
 
 

@@ -180,8 +180,10 @@ def examine_pairs(
     """
     lists = list_candidates(index, np.unique(np.concatenate([left, right])))
     context = look_up_context(lists, left, right)
-    features = model.measure(compare(records, left, right), context)
-    return ExaminedPairs(left, right, weigh_features(model, features, proposed=proposed, rivals=rivals), lists)
+    gathered = records, left, right
+    features = model.measure(compare(*gathered), context)
+    weighed = weigh_features(model, gathered, features, proposed=proposed, rivals=rivals)
+    return ExaminedPairs(left, right, weighed, lists)
 
 
 def _explain(

@@ -177,7 +177,8 @@ def judge_by(
 
     def score_again(lo: Rows, hi: Rows, context: Feature, rivals: Feature) -> Scores:
         def measure(records: Records, left: Rows, right: Rows, part: slice) -> Scores:
-            return model.second_look(model.measure(compare(records, left, right), context[part]), rivals[part])[1]
+            features = model.measure(compare(records, left, right), context[part])
+            return model.second_look(features, model.look_closer((records, left, right), rivals[part]))[1]
 
         return join_scores(map_pairs(lo, hi, measure))
 

@@ -27,17 +27,19 @@ from glue_ml.matching.learning import Scorer
 from glue_ml.matching.learning_curve import ExpectedGain
 from glue_ml.matching.prior import Prior
 from glue_ml.matching.profile import ColumnProfile
-from glue_ml.matching.records import Records
+from glue_ml.matching.records import Gathered, Records
 from glue_ml.matching.rivals import RIVALS, measure_rivals
 from glue_ml.matching.semantic import Semantics
 from glue_ml.matching.unsupervised import Unsupervised
+from glue_ml.matching.word_evidence import WordEvidence
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 
 WITHIN_SOURCE = -0.85  #: Log-odds, from the threshold, of a pair within a source; 0.3 where the threshold is 0.5.
-FORMAT = 3  #: Raised when an older reader would misread a saved model.
-_SCORERS = ("context", "second", "plain")
+FORMAT = 4  #: Raised when an older reader would misread a saved model.
+READABLE = (3, FORMAT)  #: A model of format 3 has no words.
+_SCORERS = ("context", "second", "plain", "alone")
 _UNSUPERVISED_FEATURE = "fellegi_sunter"
 
 
@@ -72,6 +74,8 @@ class Learned:
     saved before they were kept have none.
     Probabilities are those of pairs like the labelled ones, the hardest; `told` turns them into those of all candidate
     pairs. `middle` is the threshold of a tradeoff of 0.5, see `estimation.find_middle`.
+    `words` are evidence at the second look, and where `alone` judges pairs that blocking does not propose; where no
+    column holds running text `plain` does.
     """
 
     context: Scorer
@@ -85,6 +89,8 @@ class Learned:
     expected_gain: ExpectedGain | None = None
     told: Calibration = field(default_factory=Calibration)
     middle: float = 0.5
+    alone: Scorer | None = None
+    words: WordEvidence = field(default_factory=WordEvidence)
 
 
 @dataclass(frozen=True)
@@ -129,15 +135,26 @@ class MatchModel:
         assert self.learned is not None
         return self.learned.context.score(features)
 
-    def second_look(self, features: Feature, rivals: Feature) -> tuple[Scores, Scores]:
-        """Return the share of votes, 0 to 1, and the probability of pairs given their RIVALS; needs labels."""
+    @property
+    def closer_features(self) -> tuple[FeatureName, ...]:
+        """The names of the features that the second look adds; needs labels."""
         assert self.learned is not None
-        second, features = self.learned.second, np.hstack([features, rivals])
+        return (*(FeatureName(RECORD, name) for name in RIVALS), *self.learned.words.names)
+
+    def look_closer(self, gathered: Gathered, rivals: Feature) -> Feature:
+        """Return what the second look adds: the RIVALS of the pairs, and what their words say; needs labels."""
+        assert self.learned is not None
+        return np.hstack([rivals, self.learned.words.measure(*gathered)])
+
+    def second_look(self, features: Feature, closer: Feature) -> tuple[Scores, Scores]:
+        """Return the share of votes, 0 to 1, and the probability of pairs, given `look_closer`; needs labels."""
+        assert self.learned is not None
+        second, features = self.learned.second, np.hstack([features, closer])
         votes = second.vote(features)
         return votes, second.calibration.apply(second.prior.mix(votes, features))
 
     def best_second_look(self, features: Feature, first: Scores) -> Scores:
-        """Return the largest probability that pairs may have at the second look, whoever their rivals are.
+        """Return the largest probability that pairs may have at the second look, whoever their rivals and words are.
 
         `first`: their scores of the first look, which is one of RIVALS and known without them.
         """
@@ -145,8 +162,9 @@ class MatchModel:
         second = self.learned.second
         own = measure_rivals(first, np.zeros(len(first)), np.zeros(len(first)))
         known = features.shape[1] + 1 + RIVALS.index("first_look")
-        unknown = np.arange(known, features.shape[1] + len(RIVALS))
-        return second.calibration.apply(second.bound(np.hstack([features, own]), unknown))
+        words = np.zeros((len(first), len(self.learned.words.names)), dtype=np.float32)
+        unknown = np.arange(known, features.shape[1] + len(self.closer_features))
+        return second.calibration.apply(second.bound(np.hstack([features, own, words]), unknown))
 
     def probability(self, features: Feature) -> Scores:
         """Return the probability that each candidate pair matches, by the pair and its CONTEXT alone."""
@@ -165,7 +183,12 @@ class MatchModel:
         features = self.measure(compare(records, left, right), nothing)
         if self.learned is None:
             return _unsupervised_probability(features)
-        probability = self.learned.plain.probability(features)
+        if self.learned.alone is None:
+            probability = self.learned.plain.probability(features)
+        else:
+            no_rivals = np.zeros((len(left), len(RIVALS)), dtype=np.float32)
+            closer = self.look_closer((records, left, right), no_rivals)
+            probability = self.learned.alone.probability(np.hstack([features, closer]))
         source = records.codes_of(self.learned.source_column)
         return (
             probability
@@ -215,6 +238,7 @@ def save_model(model: MatchModel, uri: str) -> None:
         storage.write_bytes(storage.join(uri, "semantics.parquet"), _parquet(_rarity_table(read)))
     if model.learned is not None:
         learned = model.learned
+        scorers = {name: getattr(learned, name) for name in _SCORERS if getattr(learned, name) is not None}
         described["learned"] = {
             "prefers_context": learned.prefers_context,
             "source_column": learned.source_column,
@@ -222,11 +246,13 @@ def save_model(model: MatchModel, uri: str) -> None:
             "expected_gain": None if learned.expected_gain is None else learned.expected_gain.to_dict(),
             "told": learned.told.to_dict(),
             "middle": learned.middle,
-            **{name: _describe_scorer(getattr(learned, name)) for name in _SCORERS},
+            **{name: _describe_scorer(scorer) for name, scorer in scorers.items()},
         }
-        for name in _SCORERS:
-            forest = getattr(learned, name).forest
+        for name, scorer in scorers.items():
+            forest = scorer.forest
             storage.write_bytes(storage.join(uri, f"{name}_forest.parquet"), _parquet(forest.to_arrow()))
+        if learned.words.columns:
+            storage.write_bytes(storage.join(uri, "words.parquet"), _parquet(learned.words.to_arrow()))
         storage.write_bytes(storage.join(uri, "labels.parquet"), _parquet(_labels_table(learned.labels)))
         if learned.held_out is not None:
             storage.write_bytes(storage.join(uri, "held_out.parquet"), _parquet(_held_out_table(learned.held_out)))
@@ -240,7 +266,7 @@ def load_model(uri: str) -> MatchModel:
         raise NotFoundError(f"there is no model at {uri}: it has no model.json")
     try:
         described = json.loads(storage.read_bytes(path))
-        if described["format"] != FORMAT:
+        if described["format"] not in READABLE:
             raise InputError(
                 f"the model at {uri} has format {described['format']}, this version reads {FORMAT}: train it again"
             )
@@ -270,6 +296,8 @@ def _load_learned(uri: str, members: dict[str, Any]) -> Learned:
         None if members.get("expected_gain") is None else ExpectedGain.from_dict(members["expected_gain"]),
         Calibration.from_dict(members["told"]) if "told" in members else Calibration(),
         float(members.get("middle", 0.5)),
+        _load_scorer(uri, "alone", members["alone"]) if "alone" in members else None,
+        _load_words(storage.join(uri, "words.parquet")),
     )
 
 
@@ -286,6 +314,12 @@ def _load_semantics(uri: str, members: dict[str, Any]) -> Semantics:
     known = dict(zip(table.column("column").to_pylist(), weights, strict=True))
     rarity = {name: known[name] for name in members["columns"]}
     return Semantics(members["setting"], members["encoder"], rarity, frozenset(members["searched"]))
+
+
+def _load_words(path: str) -> WordEvidence:
+    if not storage.exists(path):
+        return WordEvidence()
+    return WordEvidence.from_arrow(pq.read_table(io.BytesIO(storage.read_bytes(path))))
 
 
 def _load_held_out(path: str) -> HeldOut | None:

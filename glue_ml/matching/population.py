@@ -12,6 +12,7 @@ from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import Candidates, PairBatch, Question
 from glue_ml.matching.rivals import FIRST_LOOK_FLOOR
 from glue_ml.matching.scoring import scatter_pairs
+from glue_ml.matching.word_evidence import WordEvidence
 
 SAMPLED_PAIRS = 30_000  #: Of more pairs a sample is scored: so many tell the shape well enough.
 
@@ -19,15 +20,16 @@ Feature = npt.NDArray[np.float32]
 
 
 def count_scores(
-    candidates: Candidates, model: MatchModel, scorer: Scorer, *, pairs: int, seen: pa.Table | None
-) -> Population:
+    candidates: Candidates, model: MatchModel, scorer: Scorer, *, pairs: int, seen: pa.Table | None,
+    words: WordEvidence,
+) -> Population:  # fmt: skip
     """Count the candidate pairs, of which there are `pairs`, by their score from `scorer`.
 
-    `seen`: what `look_first` found, where the scorer is that of the second look.
+    `seen`: what `look_first` found, where the scorer is that of the second look; `words` are evidence for it.
     """
     if seen is None:
         return _count_once(candidates, model, scorer, pairs=pairs)
-    return _count_again(candidates, model, scorer, seen, pairs=pairs)
+    return _count_again(candidates, model, scorer, seen, pairs=pairs, words=words)
 
 
 def _count_once(candidates: Candidates, model: MatchModel, scorer: Scorer, *, pairs: int) -> Population:
@@ -44,13 +46,14 @@ def _count_once(candidates: Candidates, model: MatchModel, scorer: Scorer, *, pa
 
 
 def _count_again(
-    candidates: Candidates, model: MatchModel, scorer: Scorer, seen: pa.Table, *, pairs: int
+    candidates: Candidates, model: MatchModel, scorer: Scorer, seen: pa.Table, *, pairs: int, words: WordEvidence
 ) -> Population:
     """Count those that are not looked at again with half the score that would have brought them here."""
 
     def score(batch: PairBatch) -> pa.Table:
         assert batch.rivals is not None
-        return _count(scorer.score(np.hstack([model.measure(batch.compared, batch.context), batch.rivals])))
+        closer = np.hstack([batch.rivals, words.measure(*batch.gathered)])
+        return _count(scorer.score(np.hstack([model.measure(batch.compared, batch.context), closer])))
 
     lo, hi = (seen.column(name).to_numpy() for name in ("lo", "hi"))
     taken = scatter_pairs(lo, hi, model.settings.seed) < SAMPLED_PAIRS / max(len(seen), 1)

@@ -136,7 +136,8 @@ def look_again(candidates: Candidates, model: MatchModel, pairs: pa.Table) -> pa
 
     def score(batch: PairBatch) -> pa.Table:
         assert batch.rivals is not None
-        votes, probability = model.second_look(model.measure(batch.compared, batch.context), batch.rivals)
+        closer = model.look_closer(batch.gathered, batch.rivals)
+        votes, probability = model.second_look(model.measure(batch.compared, batch.context), closer)
         return pa.table({"lo": batch.lo, "hi": batch.hi, "votes": votes, "probability": probability})
 
     schema = "lo long, hi long, votes double, probability double"

@@ -137,7 +137,9 @@ def digest_model(model: MatchModel) -> str:
     ]  # fmt: skip
     if model.learned is not None:
         learned = model.learned
-        described += [learned.prefers_context, *map(_describe_scorer, (learned.context, learned.second, learned.plain))]
+        scorers = (learned.context, learned.second, learned.plain, learned.alone)
+        described += [learned.prefers_context, *(_describe_scorer(scorer) for scorer in scorers if scorer is not None)]
+        described += learned.words.to_arrow().to_pylist()
         described += sorted((row.labeling_set_id, row.label, row.key) for row in learned.labels)
     if model.semantics is not None:
         read = model.semantics

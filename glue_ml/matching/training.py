@@ -1,7 +1,8 @@
 """Training: from lessons to a `Learned` model. Pure numpy, on the driver.
 
 Three forests are grown: one sees the pair alone (plain), one also its candidate lists (context), and one looks a second
-time at the pairs that may match, given what the second forest thinks of their rivals. Every labelled pair is scored by
+time at the pairs that may match, given what the second forest thinks of their rivals, and what it has told of words. A
+fourth judges by the pair and its words what blocking does not propose. Every labelled pair is scored by
 forests that did not see its set; these scores choose between the forests, calibrate them and tell how good they are.
 """
 
@@ -61,13 +62,16 @@ from glue_ml.matching.prior import fit_prior
 from glue_ml.matching.records import Records
 from glue_ml.matching.rivals import find_rivals, measure_rivals
 from glue_ml.matching.row_pairs import locate
-from glue_ml.matching.scoring import look_first
+from glue_ml.matching.scoring import look_first, scatter_pairs
 from glue_ml.matching.slips import find_slips
 from glue_ml.matching.unproposed import Unproposed, estimate_coverage, expect_mistaken, find_unproposed
+from glue_ml.matching.word_evidence import WordEvidence, weigh_evidence
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+
+WEIGHING_PAIRS = 200_000  #: Of more pairs that may match a sample tells what words mean.
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,19 @@ class Taught:
 
 @dataclass(frozen=True)
 class Trained:
-    """The three forests, and the candidate pairs that were looked at a second time: `seen`, of `proposed` in all.
+    """The forests, and the candidate pairs that were looked at a second time: `seen`, of `proposed` in all.
 
-    `prefers_context`: whether looking twice decides, and not the pair alone. `slips`: the share of wrong labels that is
-    still expected among those of the lesson.
+    `words` are evidence for `second` and `alone`, which judges what blocking does not propose. `prefers_context`:
+    whether looking twice decides, and not the pair alone. `slips`: the share of wrong labels that is still expected
+    among those of the lesson.
     """
 
     lesson: Lesson
     plain: Taught
     context: Taught
     second: Taught
+    alone: Scorer | None
+    words: WordEvidence
     seen: pa.Table
     proposed: int
     prefers_context: bool
@@ -147,6 +154,8 @@ def learn(
         foresee_gain(trained, evaluation, labelled=len(labels), seed=seed),
         calibration.translate(told),
         middle.grouped,
+        trained.alone,
+        trained.words,
     )
 
 
@@ -158,7 +167,7 @@ def find_lesson_slips(whole: Lesson, taught: Flags, *, seed: int) -> Flags:
     return slips
 
 
-def train(model: MatchModel, candidates: Candidates, lesson: Lesson) -> Trained:
+def train(model: MatchModel, candidates: BlockedCandidates, lesson: Lesson) -> Trained:
     """Grow the forests, each on what the one before it has found."""
     seed = model.settings.seed
     fold = assign_folds(lesson.pairs.sets, seed=seed)
@@ -167,10 +176,14 @@ def train(model: MatchModel, candidates: Candidates, lesson: Lesson) -> Trained:
     context = _teach(lesson, lesson.features, fold, seed=seed, on=alike)
     seen, proposed = look_first(candidates, model, context.scorer)
     rivals = measure_labeled_rivals(seen, lesson.pairs, context.score)
-    second = _teach(lesson, np.hstack([lesson.features, rivals]), fold, seed=seed, on=alike)
+    evidence = weigh_words(candidates.blocked.records, seen, lesson.pairs, context, seed=seed)
+    words = evidence.measure(candidates.blocked.records, lesson.pairs.left, lesson.pairs.right)
+    second = _teach(lesson, np.hstack([lesson.features, rivals, words]), fold, seed=seed, on=alike)
+    beyond = np.hstack([_forget_lists(lesson.features), np.zeros_like(rivals), words])
+    alone = _teach(lesson, beyond, fold, seed=seed, on=everybody).scorer if evidence.columns else None
     listed = lesson.listed
     twice = is_at_least_as_good(lesson.pairs.is_match[listed], second.score[listed], plain.score[listed], seed=seed)
-    return Trained(lesson, plain, context, second, seen, proposed, twice)
+    return Trained(lesson, plain, context, second, alone, evidence, seen, proposed, twice)
 
 
 def judge_held_out(trained: Trained, whole: Lesson, kept: Flags) -> Scores:
@@ -187,7 +200,8 @@ def judge_held_out(trained: Trained, whole: Lesson, kept: Flags) -> Scores:
 def count_population(model: MatchModel, candidates: Candidates, trained: Trained) -> Population:
     """Count all candidate pairs by the score that decides."""
     seen = trained.seen if trained.prefers_context else None
-    return count_scores(candidates, model, trained.decisive.scorer, pairs=trained.proposed, seen=seen)
+    scorer, words = trained.decisive.scorer, trained.words
+    return count_scores(candidates, model, scorer, pairs=trained.proposed, seen=seen, words=words)
 
 
 def evaluate(
@@ -252,6 +266,26 @@ def hold_out(records: Records, pairs: TrainingPairs, probability: Scores, slips:
     """Return the labelled pairs by their keys, with their out-of-fold probabilities."""
     left, right = (tuple(records.keys.take(pa.array(side)).to_pylist()) for side in (pairs.left, pairs.right))
     return HeldOut(left, right, pairs.is_match, probability, slips)
+
+
+def _forget_lists(features: Feature) -> Feature:
+    """Return the features as they are of pairs that no candidate list holds."""
+    forgotten = features.copy()
+    forgotten[:, -len(CONTEXT) :] = 0.0
+    return forgotten
+
+
+def weigh_words(records: Records, seen: pa.Table, pairs: TrainingPairs, first: Taught, *, seed: int) -> WordEvidence:
+    """Weigh the words by what `look_first` found with the scorer `first`.
+
+    Labelled pairs count by their out-of-fold probability: what their labels say may come from their words alone.
+    """
+    lo, hi, found = (seen.column(name).to_numpy() for name in ("lo", "hi", "first_score"))
+    place, known = locate(lo, hi, *np.sort([pairs.left, pairs.right], axis=0))
+    honest = found.copy()
+    honest[place[known]] = first.score[known]
+    chosen = scatter_pairs(lo, hi, seed) < WEIGHING_PAIRS / max(len(lo), 1)
+    return weigh_evidence(records, lo[chosen], hi[chosen], first.scorer.calibration.apply(honest[chosen]))
 
 
 def _teach(lesson: Lesson, features: Feature, fold: Rows, *, seed: int, on: Flags) -> Taught:

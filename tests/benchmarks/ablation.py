@@ -42,6 +42,7 @@ from glue_ml.matching.labeling import PairPool
 from glue_ml.matching.pipeline import DriverCandidates
 from glue_ml.matching.prior import Prior
 from glue_ml.matching.rivals import RIVALS
+from glue_ml.matching.word_evidence import MEASURES as WORDS
 from tests.benchmarks.public_data import KEY, PublicSet, add_data_arguments, check_data_folder
 from tests.benchmarks.sparkless import Frame, remember, without_spark
 from tests.benchmarks.teaching import Course, is_teachable, match_table
@@ -53,9 +54,10 @@ Result = dict[str, Any]
 Scores = dict[int, float]  #: F1 by labelled rows.
 
 GROUPS: Mapping[str, Callable[[FeatureName], bool]] = {
-    "similarities of columns": lambda name: name.column != RECORD and name.measure not in (*OVERLAPS, MEANING),
+    "similarities of columns": lambda name: name.column != RECORD and name.measure not in (*OVERLAPS, MEANING, *WORDS),
     "meaning": lambda name: name.measure == MEANING,
     "overlaps of words": lambda name: name.measure in OVERLAPS,
+    "evidence of words": lambda name: name.measure in WORDS,
     "codes": lambda name: name.column == RECORD and name.measure in CODES,
     "fellegi-sunter": lambda name: name.column == RECORD and name.measure == "fellegi_sunter",
     "context": lambda name: name.column == RECORD and name.measure in CONTEXT,
@@ -170,7 +172,7 @@ def try_changes(data: PublicSet, rows: Sequence[int], seed: int, parts: Sequence
         whole[budget], labels[budget] = course.match()[0]["f1"], tuple(course.labels)
     yield WHOLE, whole
     bench = Bench(data, df, seed, labels)
-    names = (*course.model.features_, *(FeatureName(RECORD, measure) for measure in RIVALS))
+    names = (*course.model.features_, *course.model.model_.closer_features)
     if "features" in parts:
         for group, hidden in GROUPS.items():
             with hide_features(names, hidden):

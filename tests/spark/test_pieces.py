@@ -41,7 +41,9 @@ ROWS = 700
 def people() -> pa.Table:
     made = make_people(ROWS, seed=5)
     source = pa.array([("north", "south", "west")[i % 7 % 3] for i in range(len(made))])
-    return made.append_column("source", source)
+    note = pa.array([f"calls about {'brown red green'.split()[i % 5 % 3]} {city} shoes"
+                     for i, city in enumerate(made.column("city").to_pylist())])  # fmt: skip
+    return made.append_column("source", source).append_column("note", note)
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +174,7 @@ def test_scores_are_those_of_the_driver(
         LabeledRow(f"s{i}", str(entity[keys[row]]), keys[row]) for i in chosen for row in (batch.lo[i], batch.hi[i])
     ]
     learned = learn(model, here, labels, source=None)
+    assert [each.column for each in learned.words.columns] == ["note"]
     there = PieceCandidates(spark, pieces, index_pieces(spark, pieces, BUDGET, source=None), "asked for")
     for twice in (False, True):
         taught = model.with_learned(replace(learned, prefers_context=twice))

@@ -159,7 +159,7 @@ def test_both_plans_count_the_same_scores(spark: SparkSession, blocked: Blocked,
     seen, pairs = look_first(here, model, learned.context)
     scorer = learned.second if twice else learned.plain
     counted = [
-        count_scores(candidates, model, scorer, pairs=pairs, seen=seen if twice else None)
+        count_scores(candidates, model, scorer, pairs=pairs, seen=seen if twice else None, words=learned.words)
         for candidates in (here, there)
     ]
     assert counted[0].pairs.sum() == pytest.approx(pairs)

@@ -26,7 +26,10 @@ from tests.benchmarks.ablation import (
 )
 
 RECORD_MEASURES = (*OVERLAPS, *CODES, "fellegi_sunter", *CONTEXT, *RIVALS)
-NAMES = (FeatureName("name", "edit"), FeatureName("name", "cosine"), *(FeatureName(RECORD, m) for m in RECORD_MEASURES))
+NAMES = (
+    *(FeatureName("name", measure) for measure in ("edit", "cosine", "evidence")),
+    *(FeatureName(RECORD, measure) for measure in RECORD_MEASURES),
+)
 
 
 def grow(features: Any, is_match: Any) -> Forest:

@@ -12,7 +12,7 @@ import pytest
 from glue_ml.matching import FindMatches, training
 from glue_ml.matching.lessons import Lesson, TrainingPairs
 from glue_ml.matching.model import MatchModel
-from glue_ml.matching.pipeline import Candidates
+from glue_ml.matching.pipeline import BlockedCandidates
 from glue_ml.matching.slips import BELIEF, MOST_EXPECTED, doubt, find_beside, find_slips, fit_share, judge_labels
 from tests.benchmarks.public_data import KEY, PublicSet
 from tests.benchmarks.sparkless import Frame, without_spark
@@ -150,7 +150,7 @@ def test_nothing_is_learned_from_slips(course: Course, monkeypatch: pytest.Monke
     lessons: list[Lesson] = []
     train = training.train
 
-    def watch(model: MatchModel, candidates: Candidates, lesson: Lesson) -> training.Trained:
+    def watch(model: MatchModel, candidates: BlockedCandidates, lesson: Lesson) -> training.Trained:
         lessons.append(lesson)
         return train(model, candidates, lesson)
 
