@@ -31,6 +31,12 @@ def test_what_a_few_pairs_turn_round_is_chance() -> None:
     assert is_at_least_as_good(IS_MATCH, other, one, seed=0)
 
 
+def test_a_lead_of_less_than_two_standard_errors_is_chance() -> None:
+    good, hardly_worse, worse = score(0.5, 1), score(0.52, 1), score(0.54, 1)  # by 1.6 and 2.4 standard errors
+    assert is_at_least_as_good(IS_MATCH, hardly_worse, good, seed=0)
+    assert not is_at_least_as_good(IS_MATCH, worse, good, seed=0)
+
+
 @pytest.mark.parametrize("pairs", [0, 1])
 def test_of_nearly_no_pairs_nothing_speaks_against_either(pairs: int) -> None:
     assert is_at_least_as_good(IS_MATCH[:pairs], np.zeros(pairs), np.ones(pairs), seed=0)
