@@ -41,7 +41,7 @@ ROWS = 700
 def people() -> pa.Table:
     made = make_people(ROWS, seed=5)
     source = pa.array([("north", "south", "west")[i % 7 % 3] for i in range(len(made))])
-    note = pa.array([f"calls about {'brown red green'.split()[i % 5 % 3]} {city} shoes"
+    note = pa.array([f"calls about {('brown', 'red', 'green')[i % 5 % 3]} {city} shoes"
                      for i, city in enumerate(made.column("city").to_pylist())])  # fmt: skip
     return made.append_column("source", source).append_column("note", note)
 
