@@ -91,21 +91,39 @@ def estimate_u(patterns: Patterns, counts: Counts, level_counts: Sequence[int]) 
     return levels.split(levels.normalise(levels.indicator.T @ counts.astype(np.float64)))
 
 
+def expect_by_chance(patterns: Patterns, random: Patterns, sampled: Counts, *, pairs: float) -> Scores:
+    """Return how many of the `pairs` of a table would hold each pattern if comparisons agreed independently.
+
+    `random`, `sampled`: the distinct patterns of random pairs and how often each was seen. Some records must share a
+    common name and nothing else; taken for matches, they would make sharing a name what a match is.
+    Of a single comparison chance explains everything, matches too: nothing can be said, and 0 is returned.
+    """
+    if patterns.shape[1] < 2:
+        return np.zeros(len(patterns))
+    expected = np.full(len(patterns), pairs)
+    for levels, seen in zip(patterns.T, random.T, strict=True):
+        often = np.bincount(seen + 1, weights=sampled, minlength=int(levels.max(initial=0)) + 2)
+        expected *= often[levels + 1] / max(sampled.sum(), 1)  # level -1, missing, is as good as any
+    return expected
+
+
 def fit_fellegi_sunter(
     patterns: Patterns,
     counts: Counts,
     *,
     level_counts: Sequence[int],
     u: Sequence[Scores] | None = None,
+    most: Scores | None = None,
     prior_share: float,
     max_iterations: int,
     tolerance: float,
 ) -> FellegiSunter:
     """Fit by EM from `prior_share` matches; `u`, if given, stays fixed. Stops when no parameter moves by `tolerance`.
 
-    Each iteration costs one pass over the distinct patterns and never lowers the smoothed likelihood. The match class
-    is the one that agrees more: where it came out the other way round the classes are exchanged or, with `u` fixed,
-    the starting values are returned.
+    `most`: so many pairs of each pattern are taken for matches at most, however probable; see `expect_by_chance`.
+    Each iteration costs one pass over the distinct patterns and never lowers the smoothed likelihood, unless `most`
+    bounds it. The match class is the one that agrees more: where it came out the other way round the classes are
+    exchanged or, with `u` fixed, the starting values are returned.
     """
     if not 0.0 < prior_share < 1.0:
         raise InputError(f"prior_share is {prior_share}; it must lie between 0 and 1, both excluded")
@@ -116,7 +134,7 @@ def fit_fellegi_sunter(
     weights = counts.astype(np.float64)
     state, iterations = start, 0
     for iterations in range(1, max_iterations + 1):  # noqa: B007 - reported with the model
-        before, state = state, _improve(levels, state, weights, fixed_u=u is not None)
+        before, state = state, _improve(levels, state, weights, most=most, fixed_u=u is not None)
         if state.distance(before) < tolerance:
             break
     if levels.agreement(state.m) < levels.agreement(state.u):
@@ -185,9 +203,9 @@ def _join(parts: Sequence[Scores]) -> Scores:
     return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts]) if len(parts) else np.zeros(0)
 
 
-def _improve(levels: _Levels, state: _State, weights: Scores, *, fixed_u: bool) -> _State:
+def _improve(levels: _Levels, state: _State, weights: Scores, *, most: Scores | None, fixed_u: bool) -> _State:
     odds = float(logit(state.share)) + levels.indicator @ (np.log(state.m) - np.log(state.u))
-    matching = weights * expit(odds)
+    matching = np.minimum(weights * expit(odds), weights if most is None else most)
     share = (matching.sum() + SMOOTHING) / (weights.sum() + 2 * SMOOTHING)
     m = levels.normalise(levels.indicator.T @ matching)
     u = state.u if fixed_u else levels.normalise(levels.indicator.T @ (weights - matching))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -174,6 +175,8 @@ def _keep(parts: pa.Table) -> pa.Table:
 def score_pool(candidates: BlockedCandidates, model: MatchModel) -> PairPool:
     """Return the pairs that labelling sets are chosen from: the least certain, the least covered, random ones."""
     seed, views = model.settings.seed, len(candidates.blocked.index.views)
+    if model.learned is None:
+        model = replace(model, unsupervised=model.unsupervised.boldly())
 
     def score(batch: PairBatch) -> pa.Table:
         features = model.measure(batch.compared, batch.context)

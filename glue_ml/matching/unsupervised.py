@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from glue_ml.matching.agreement import LEVELS, agreed_rarity, choose_columns, code_patterns
 from glue_ml.matching.comparison import Feature, compare
-from glue_ml.matching.fellegi_sunter import FellegiSunter, estimate_u, fit_fellegi_sunter
+from glue_ml.matching.fellegi_sunter import FellegiSunter, estimate_u, expect_by_chance, fit_fellegi_sunter
 from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import Records
 
@@ -33,10 +33,19 @@ class PatternCounts:
 
 @dataclass(frozen=True)
 class Unsupervised:
-    """A fitted Fellegi-Sunter model and the number of filled rows behind each compared column's frequencies."""
+    """A fitted Fellegi-Sunter model and the number of filled rows behind each compared column's frequencies.
+
+    `bold`: the same, but free to take for matches what chance explains. It believes in too many, so among those that it
+    doubts are some that `model` would never ask about: the first questions are chosen by it.
+    """
 
     model: FellegiSunter
     filled: tuple[float, ...]
+    bold: FellegiSunter | None = None
+
+    def boldly(self) -> Unsupervised:
+        """Return this with the bold model in the place of the other, where there is one."""
+        return self if self.bold is None else replace(self, model=self.bold)
 
     def log_odds(self, features: Feature, profiles: Sequence[ColumnProfile]) -> npt.NDArray[np.float64]:
         """Return the natural log-odds of a match, term frequencies of agreed values included."""
@@ -59,31 +68,38 @@ class Unsupervised:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the model as JSON members."""
-        return {"model": self.model.to_dict(), "filled": list(self.filled)}
+        bold = {} if self.bold is None else {"bold": self.bold.to_dict()}
+        return {"model": self.model.to_dict(), "filled": list(self.filled), **bold}
 
     @classmethod
     def from_dict(cls, members: Mapping[str, Any]) -> Self:
         """Rebuild a model from `to_dict`."""
-        return cls(FellegiSunter.from_dict(members["model"]), tuple(members["filled"]))
+        bold = FellegiSunter.from_dict(members["bold"]) if "bold" in members else None
+        return cls(FellegiSunter.from_dict(members["model"]), tuple(members["filled"]), bold)
 
 
 def fit_unsupervised(records: Records, counts: PatternCounts, *, seed: int) -> Unsupervised:
     """Fit by EM on the pattern counts of the candidate pairs.
 
     The levels of non-matches come from the tail of the candidate lists. Random pairs, the textbook's choice, are far
-    less alike than the non-matches among candidates, and EM then takes half of the candidates for matches.
+    less alike than the non-matches among candidates, and EM then takes half of the candidates for matches. What random
+    pairs do tell is how many pairs of the table agree by chance: those are left to the non-matches.
     """
     columns = choose_columns(records.profiles)
     levels = [LEVELS] * len(columns)
-    if counts.tail.sum() >= MIN_TAIL:
-        u = estimate_u(counts.patterns, counts.tail, levels)
-    else:
-        u = estimate_u(*_count_random_patterns(records, seed=seed), levels)
-    model = fit_fellegi_sunter(
-        counts.patterns, counts.pairs, level_counts=levels, u=u,
-        prior_share=PRIOR_SHARE, max_iterations=200, tolerance=1e-5,
+    random, sampled = _count_random_patterns(records, seed=seed)
+    tailed = counts.tail.sum() >= MIN_TAIL
+    u = estimate_u(counts.patterns, counts.tail, levels) if tailed else estimate_u(random, sampled, levels)
+    by_chance = expect_by_chance(counts.patterns, random, sampled, pairs=len(records) * (len(records) - 1) / 2.0)
+    careful, bold = (
+        fit_fellegi_sunter(
+            counts.patterns, counts.pairs, level_counts=levels, u=u, most=most,
+            prior_share=PRIOR_SHARE, max_iterations=200, tolerance=1e-5,
+        )
+        for most in (np.maximum(counts.pairs - by_chance, 0.0), None)
     )  # fmt: skip
-    return Unsupervised(model, tuple(records.profiles[i].fill * len(records) for i in columns))
+    filled = tuple(records.profiles[i].fill * len(records) for i in columns)
+    return Unsupervised(careful, filled, bold)
 
 
 def count_patterns(patterns: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
