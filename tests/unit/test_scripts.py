@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -82,11 +83,22 @@ def make_people(script: str) -> PublicSet:
     return PublicSet(script, table, dict(zip(keys, columns[-1], strict=True)), cross=False)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_people_are_matched_in_any_script(script: str) -> None:
-    people = make_people(script)
+def match_without_labels(people: PublicSet) -> dict[str, float]:
     with without_spark():
         df: Any = Frame(people.table)
-        scores, _ = match_table(FindMatches(primary_key=KEY, seed=0).fit(df, None), people, df)
+        return dict(match_table(FindMatches(primary_key=KEY, seed=0).fit(df, None), people, df)[0])
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_people_are_matched_in_any_script(script: str) -> None:
+    scores = match_without_labels(make_people(script))
     assert scores["precision"] > 0.97
     assert scores["recall"] > 0.95
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_name_a_street_and_a_city_go_far(script: str) -> None:
+    people = make_people(script)
+    scores = match_without_labels(replace(people, table=people.table.drop_columns(["born", "phone"])))
+    assert scores["precision"] > 0.9, "sharing a common name is taken for being the same"
+    assert scores["recall"] > 0.7
