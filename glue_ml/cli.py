@@ -362,6 +362,7 @@ def _show_outcome(outcome: MatchOutcome) -> None:
     source, target = outcome.source, outcome.target
     _show_labels(outcome.labels)
     show_matches(outcome.counts, target.output, target.format)
+    show_remarks(outcome.remarks)
     if target.explanations is not None:
         say(f"The links that hold the groups together are in {target.explanations}.")
     if target.model is not None:

@@ -100,13 +100,17 @@ class Report:
 
 @dataclass(frozen=True)
 class MatchOutcome:
-    """What a run came to: what was counted, whether labels taught it, the labels that were read, and the places."""
+    """What a run came to: what was counted, whether labels taught it, the labels that were read, and the places.
+
+    `remarks` say what else is worth knowing.
+    """
 
     counts: Mapping[str, int]
     supervised: bool
     labels: TableLabels
     source: Source
     target: Target
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def match_source(
     if result.explanations is not None and target.explanations is not None:
         write_table(result.explanations, target.explanations, format=target.format)
     write_table(result.matches, target.output, format=target.format)
-    return MatchOutcome(result.counts, model.supervised_, labels, source, target)
+    return MatchOutcome(result.counts, model.supervised_, labels, source, target, model.remarks_)
 
 
 def write_open_sets(

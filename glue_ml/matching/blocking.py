@@ -172,6 +172,11 @@ def extend_index(index: BlockingIndex, added: BlockingIndex, order: Rows) -> Blo
     return BlockingIndex(index.budget, views, index.counts)
 
 
+def look_across(index: BlockingIndex, source: Sources | None) -> BlockingIndex:
+    """Return the index of the same rows in which only rows of different `source` are candidates; None: any two."""
+    return replace(index, views=tuple(view.across(source) for view in index.views))
+
+
 def code_sources(records: Records, source: str | None) -> Sources | None:
     """Return a code per row that depends on its value of the column `source` alone; None without such a column."""
     column = next((column for column in records.columns if column.profile.name == source), None)

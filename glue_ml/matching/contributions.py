@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from glue_ml.matching.agreement import choose_columns, code_patterns
-from glue_ml.matching.comparison import Feature, FeatureName
+from glue_ml.matching.agreement import choose_columns, code_patterns, code_standings
+from glue_ml.matching.candidate_lists import CONTEXT
+from glue_ml.matching.comparison import RECORD, Feature, FeatureName
 from glue_ml.matching.forest import Forest
 from glue_ml.matching.learning import Scorer
 from glue_ml.matching.model import MatchModel
@@ -136,12 +137,19 @@ def _follow(forest: Forest, value: Scores, root: int, measured: Feature, moves: 
 
 
 def _weigh_columns(model: MatchModel, features: Feature) -> Contributions:
-    """The Fellegi-Sunter weight of each compared column: one feature each, measured by its level of agreement."""
-    fitted, profiles = model.unsupervised, model.profiles
-    names = tuple(FeatureName(profiles[i].name, "agreement") for i in choose_columns(profiles))
-    values = fitted.weigh_columns(features, profiles)
-    base = float(logit(fitted.model.match_share))
+    """The weights that decide without labels: one feature for each compared column, and one for the standing.
+
+    Columns are measured by their level of agreement.
+    """
+    fitted, profiles, context = model.unsupervised, model.profiles, features[:, -len(CONTEXT) :]
+    base, values = fitted.weigh(features, profiles, context)
+    names = [FeatureName(profiles[i].name, "agreement") for i in choose_columns(profiles)]
+    levels = [code_patterns(features, profiles)]
+    if fitted.decider is not None:
+        names.append(FeatureName(RECORD, "standing"))
+        levels.append(code_standings(context)[:, None])
     log_odds = base + values.sum(axis=1)
-    levels = code_patterns(features, profiles).astype(np.float32)
-    told = "not learned from labels: how columns agree, and how rare that is"
-    return Contributions(told, names, base, log_odds, expit(log_odds), values, levels)
+    told = "not learned from labels: how columns agree, how rare that is, and whether a better candidate is there"
+    return Contributions(
+        told, tuple(names), base, log_odds, expit(log_odds), values, np.hstack(levels).astype(np.float32)
+    )

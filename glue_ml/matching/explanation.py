@@ -33,7 +33,8 @@ class FeatureShare:
     """What one feature adds to the log-odds. `column` is "" for a feature of the whole record.
 
     `value` is what was measured: similarities lie in [0, 1], and -1 or -0.5 say that a value is missing on both sides
-    or on one; an "agreement" is a level from 0 (different) to 3 (equal), -1 for missing.
+    or on one; an "agreement" is a level from 0 (different) to 3 (equal), -1 for missing;
+    a "standing" is of how many of the two records, 0 to 2, the pair is the best candidate, -1 where it is in no list.
     """
 
     column: str

@@ -85,7 +85,7 @@ def _weigh_terms(exact_agreement: npt.NDArray[np.bool_], frequency: Scores, *, e
     return np.where(known, np.log(exact) - np.log(bounded), 0.0)
 
 
-def estimate_u(patterns: Patterns, counts: Counts, level_counts: Sequence[int]) -> tuple[Scores, ...]:
+def estimate_u(patterns: Patterns, counts: Counts | Scores, level_counts: Sequence[int]) -> tuple[Scores, ...]:
     """Return the smoothed frequency of each level among random pairs, which are practically all non-matches."""
     levels = _Levels.of(patterns, level_counts)
     return levels.split(levels.normalise(levels.indicator.T @ counts.astype(np.float64)))

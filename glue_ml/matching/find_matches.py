@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from glue_ml.domain.job import Stage
 from glue_ml.domain.labels import LabeledRow, label_constraints, labeled_pairs
 from glue_ml.errors import InputError, LabelError, NotReadyError
-from glue_ml.matching.blocking import BlockingIndex, build_index, choose_budget
+from glue_ml.matching.blocking import BlockingIndex, build_index, choose_budget, code_sources, look_across
 from glue_ml.matching.blocking_choice import block_by_labels
 from glue_ml.matching.cluster_tasks import AskingScorer, Clustered, PlainScorer, Terms, cluster_table
 from glue_ml.matching.clustering import Clustering, Constraints
@@ -46,6 +46,7 @@ from glue_ml.matching.profile import ColumnProfile
 from glue_ml.matching.records import SPILLED_ROWS, Records, Table, learn_meaning, prepare_records
 from glue_ml.matching.scoring import count_candidate_patterns, look_first, score_edges, score_pool
 from glue_ml.matching.semantic import Semantics, choose_encoder
+from glue_ml.matching.source_guess import guess_source
 from glue_ml.matching.stages import Amounts, Progress, Stages
 from glue_ml.matching.table import (
     CONFIDENCE,
@@ -60,7 +61,7 @@ from glue_ml.matching.table import (
     read_values,
 )
 from glue_ml.matching.training import learn
-from glue_ml.matching.unsupervised import fit_unsupervised
+from glue_ml.matching.unsupervised import decide_across, fit_unsupervised
 
 Rows = npt.NDArray[np.int64]
 
@@ -153,7 +154,9 @@ class FindMatches:
             unsupervised = fit_unsupervised(records, counts, seed=self.seed)
         with stages.run("learn"):
             model = MatchModel(settings, records.profiles, unsupervised)
-            if labels is not None:
+            if labels is None:
+                model = _guess_source(model, candidates.blocked, df.sparkSession)
+            else:
                 rows = _labeled_rows(labels, primary_key=self.primary_key)
                 encoder = choose_encoder(self.semantic_encoder, self.accuracy_cost_tradeoff)
                 model = replace(model, semantics=learn_meaning(records, encoder))
@@ -236,6 +239,15 @@ class FindMatchesModel:
         return None if self.model_.learned is None else self.model_.learned.expected_gain
 
     @property
+    def remarks_(self) -> tuple[str, ...]:
+        """Sentences on what is worth knowing of the matches that this model finds."""
+        column = self.model_.source_column
+        if column is None:
+            return ()
+        why = "as the labels show" if self.supervised_ else "as far as can be told without labels"
+        return (f"column {column!r} names the source of a row, {why}: matches were looked for across sources only",)
+
+    @property
     def stages_(self) -> tuple[Stage, ...]:
         """What took how long so far: the stages of the fit, if it was just made, and of what was asked of it since."""
         return tuple(self._done)
@@ -261,7 +273,8 @@ class FindMatchesModel:
         """
         primary_key = self.settings.primary_key
         check_table(df, primary_key=primary_key)
-        candidates = self._open(df, Stages("explain", FIT_STAGES, self.progress, df.sparkSession))
+        stages = Stages("explain", FIT_STAGES, self.progress, df.sparkSession)
+        candidates = self._open(df, stages, source=self.model_.source_column)
         records, index = candidates.blocked.records, candidates.blocked.index
         left, right = (np.array([_find_row(records, key, primary_key)]) for key in (a, b))
         seen = look_first(candidates, self.model_)[0] if self.model_.looks_twice else None
@@ -272,7 +285,8 @@ class FindMatchesModel:
     def prepare(self, df: DataFrame) -> Blocked:
         """Read `df` and block it as a run would; raises InputError where a run would."""
         check_table(df, primary_key=self.settings.primary_key)
-        return self._block(df, Stages("prepare", FIT_STAGES, None, df.sparkSession))
+        stages = Stages("prepare", FIT_STAGES, None, df.sparkSession)
+        return self._block(df, stages, source=self.model_.source_column)
 
     def find_matches(self, df: DataFrame, *, scores: bool = False, explained_links: int | None = None) -> MatchResult:
         """Do what `transform` does and tell what was counted, planned and timed.
@@ -312,7 +326,7 @@ class FindMatchesModel:
             counts |= links.counts
             assert isinstance(candidates, DriverCandidates | SparkCandidates)
             explanations = explain_links(df.sparkSession, candidates.blocked, self.model_, links, edges)
-        told = plan.to_dict() | {"clustering": clustered.to_dict()}
+        told = plan.to_dict() | {"source_column": self.model_.source_column, "clustering": clustered.to_dict()}
         return MatchResult(matches, counts, told, stages.seconds, explanations, stages.mine)
 
     def labeling_sets(self, df: DataFrame, *, rows: int = 100, seed: int | None = None) -> DataFrame:
@@ -322,7 +336,7 @@ class FindMatchesModel:
         """
         check_table(df, primary_key=self.settings.primary_key, reserved=LABEL_COLUMNS)
         stages = Stages("choose labels", LABEL_STAGES, self.progress, df.sparkSession, self._done)
-        candidates = self._open(df, stages)
+        candidates = self._open(df, stages, source=self.model_.asked_source)
         records = candidates.blocked.records
         with stages.run("score candidate pairs") as amounts:
             pool = score_pool(candidates, self.model_)
@@ -349,16 +363,16 @@ class FindMatchesModel:
     def _open_for_matching(self, df: DataFrame, stages: Stages, *, explained: bool) -> Candidates:
         """Return the candidate pairs of `df` by the plan that fits it, see `plan_choice`."""
         at_hand = self._prepared is not None and self._prepared[0] is df
+        semantics, source, obstacle = self.model_.semantics, self.model_.source_column, None
         if at_hand and self.blocking_plan is not BlockingPlan.PIECES:
-            return self._open(df, stages)
-        semantics, obstacle = self.model_.semantics, None
+            return self._open(df, stages, source=source)
         if semantics is not None and semantics.searched:
             obstacle = f"columns are searched by meaning ({', '.join(sorted(semantics.searched))})"
         elif explained:
             obstacle = "links are to be explained"
         columns = [each.name for each in self.profiles_]
         cut = choose_cut(df, columns, self.blocking_plan, folder=self.work_folder, obstacle=obstacle)
-        return self._open(df, stages) if cut is None else self._open_pieces(df, stages, cut)
+        return self._open(df, stages, source=source) if cut is None else self._open_pieces(df, stages, cut)
 
     def _open_pieces(self, df: DataFrame, stages: Stages, cut: Cut) -> Candidates:
         files, model = PieceFiles(cut.folder), self.model_
@@ -374,16 +388,19 @@ class FindMatchesModel:
             amounts.rows_in, amounts.rows_out, amounts.bytes = len(pieces), index.rows, index.size_bytes
         return PieceCandidates(df.sparkSession, pieces, index, cut.reason)
 
-    def _open(self, df: DataFrame, stages: Stages) -> BlockedCandidates:
-        """Return the candidate pairs of `df`; those that `fit` has at hand where it learned from the same table."""
+    def _open(self, df: DataFrame, stages: Stages, *, source: str | None) -> BlockedCandidates:
+        """Return the candidate pairs of `df` across the values of `source`, or all; `fit` may have them at hand."""
         prepared, self._prepared = self._prepared, None
         if prepared is None or prepared[0] is not df:
-            return open_candidates(df.sparkSession, self._block(df, stages))
+            return open_candidates(df.sparkSession, self._block(df, stages, source=source))
         with stages.run("read the table") as amounts:
             amounts.rows_out = len(prepared[1].blocked.records)
-        return prepared[1]
+        if (source is None) == (prepared[1].blocked.index.source is None):
+            return prepared[1]
+        prepared[1].release()
+        return _open_across(df.sparkSession, prepared[1].blocked, source)
 
-    def _block(self, df: DataFrame, stages: Stages) -> Blocked:
+    def _block(self, df: DataFrame, stages: Stages, *, source: str | None) -> Blocked:
         with stages.run("read the table") as amounts:
             records = _read_records(
                 df, amounts, primary_key=self.settings.primary_key, columns=[each.name for each in self.profiles_],
@@ -391,7 +408,7 @@ class FindMatchesModel:
             )  # fmt: skip
         with stages.run("block") as amounts:
             budget = choose_budget(self.settings.accuracy_cost_tradeoff)
-            index = build_index(records, budget, source=self.model_.source_column, rules=self.model_.key_rules)
+            index = build_index(records, budget, source=source, rules=self.model_.key_rules)
             _tell_index(amounts, index)
             give_back()
         return Blocked(records, index)
@@ -407,6 +424,24 @@ class FindMatchesModel:
             return Constraints()
         must, cannot = label_constraints(labeled_pairs(self.model_.learned.labels))
         return Constraints(_row_pairs(table, must), _row_pairs(table, cannot))
+
+
+def _guess_source(model: MatchModel, blocked: Blocked, spark: SparkSession) -> MatchModel:
+    """Return a model that decides about pairs across two sources, where the table seems to join them."""
+    seed = model.settings.seed
+    source = guess_source(blocked.records, blocked.index, seed=seed)
+    if source is None:
+        return model
+    across = _open_across(spark, blocked, source)
+    counts = count_candidate_patterns(across)
+    across.release()
+    decided = decide_across(model.unsupervised, blocked.records, counts, source=source, seed=seed)
+    return replace(model, unsupervised=decided)
+
+
+def _open_across(spark: SparkSession, blocked: Blocked, source: str | None) -> BlockedCandidates:
+    index = look_across(blocked.index, code_sources(blocked.records, source))
+    return open_candidates(spark, Blocked(blocked.records, index))
 
 
 def _read_records(

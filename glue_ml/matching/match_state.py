@@ -192,7 +192,7 @@ def judge_by(
         score,
         score_alone,
         score_again if model.looks_twice else None,
-        uses_context=model.looks_twice,
+        uses_context=model.uses_context,
         constraints=find_constraints(model, table.column(0)),
         list_rows=list_rows,
     )

@@ -125,6 +125,20 @@ class MatchModel:
         log_odds = self.unsupervised.log_odds(compared, self.profiles)[:, None]
         return np.hstack([compared, log_odds.astype(np.float32), context])
 
+    def column_probability(self, features: Feature) -> Scores:
+        """Return the probability of a match by the unsupervised log-odds of the columns alone, a feature."""
+        log_odds = features[:, -1 - len(CONTEXT)].astype(np.float64)
+        return np.asarray(expit(np.clip(log_odds, -30.0, 30.0)), dtype=np.float64)
+
+    def _decide_unlearned(self, features: Feature) -> Scores:
+        base, weights = self.unsupervised.weigh(features, self.profiles, features[:, -len(CONTEXT) :])
+        return np.asarray(expit(base + weights.sum(axis=1)), dtype=np.float64)
+
+    @property
+    def uses_context(self) -> bool:
+        """Whether the probability of a candidate pair depends on its CONTEXT."""
+        return self.learned is None or self.learned.prefers_context
+
     @property
     def looks_twice(self) -> bool:
         """Whether the probability of a pair depends on the scores of its rivals."""
@@ -169,7 +183,7 @@ class MatchModel:
     def probability(self, features: Feature) -> Scores:
         """Return the probability that each candidate pair matches, by the pair and its CONTEXT alone."""
         if self.learned is None:
-            return _unsupervised_probability(features)
+            return self._decide_unlearned(features)
         chosen = self.learned.context if self.learned.prefers_context else self.learned.plain
         return chosen.probability(features)
 
@@ -182,14 +196,14 @@ class MatchModel:
         nothing = np.zeros((len(left), len(CONTEXT)), dtype=np.float32)
         features = self.measure(compare(records, left, right), nothing)
         if self.learned is None:
-            return _unsupervised_probability(features)
-        if self.learned.alone is None:
+            probability = self._decide_unlearned(features)
+        elif self.learned.alone is None:
             probability = self.learned.plain.probability(features)
         else:
             no_rivals = np.zeros((len(left), len(RIVALS)), dtype=np.float32)
             closer = self.look_closer((records, left, right), no_rivals)
             probability = self.learned.alone.probability(np.hstack([features, closer]))
-        source = records.codes_of(self.learned.source_column)
+        source = records.codes_of(self.source_column)
         return (
             probability
             if source is None
@@ -207,17 +221,17 @@ class MatchModel:
 
     @property
     def source_column(self) -> str | None:
-        """The column in which candidate pairs must differ, if the labels showed one."""
+        """The column in which candidate pairs must differ, if the labels showed one, or as long as there are none."""
+        return self.unsupervised.source if self.learned is None else self.learned.source_column
+
+    @property
+    def asked_source(self) -> str | None:
+        """The column in which pairs that are asked about must differ: what was only guessed is asked about too."""
         return None if self.learned is None else self.learned.source_column
 
     def with_learned(self, learned: Learned) -> MatchModel:
         """Return this model with what labels added."""
         return replace(self, learned=learned)
-
-
-def _unsupervised_probability(features: Feature) -> Scores:
-    log_odds = features[:, -1 - len(CONTEXT)].astype(np.float64)
-    return 1.0 / (1.0 + np.exp(-np.clip(log_odds, -30.0, 30.0)))
 
 
 def save_model(model: MatchModel, uri: str) -> None:

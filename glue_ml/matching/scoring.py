@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from glue_ml.matching.agreement import choose_columns, code_patterns
+from glue_ml.matching.agreement import STANDINGS, choose_columns, code_patterns, code_standings
 from glue_ml.matching.candidate_lists import CONTEXT
 from glue_ml.matching.clustering import ClusterOptions
 from glue_ml.matching.comparison import Feature
@@ -38,25 +38,35 @@ def count_candidate_patterns(candidates: Candidates) -> PatternCounts:
     width = len(choose_columns(profiles))
 
     def code(batch: PairBatch) -> pa.Table:
-        distinct, place, pairs = np.unique(
-            code_patterns(batch.compared, profiles), axis=0, return_inverse=True, return_counts=True
-        )
+        coded = np.column_stack([code_patterns(batch.compared, profiles), code_standings(batch.context)])
+        distinct, place, pairs = np.unique(coded, axis=0, return_inverse=True, return_counts=True)
         in_tail = batch.context[:, CONTEXT.index("best_rank")] >= TAIL_RANK
         tail = np.bincount(place.ravel(), weights=in_tail, minlength=len(distinct)).astype(np.int64)
-        packed = pa.array([row.tobytes() for row in distinct], pa.binary())
-        return pa.table({"pattern": packed, "pairs": pairs.astype(np.int64), "tail": tail})
+        packed = pa.array([row.tobytes() for row in distinct[:, :-1]], pa.binary())
+        standing = pa.array(distinct[:, -1].astype(np.int64))
+        return pa.table({"pattern": packed, "standing": standing, "pairs": pairs.astype(np.int64), "tail": tail})
 
     if width == 0:
-        nothing = np.zeros(0, dtype=np.int64)
-        return PatternCounts(np.zeros((0, 0), dtype=np.int8), nothing, nothing)
-    counted = candidates.ask(Question(code, _sum_patterns, "pattern binary, pairs long, tail long"))
-    patterns = np.frombuffer(b"".join(counted.column(0).to_pylist()), dtype=np.int8).reshape(-1, width)
-    return PatternCounts(patterns, counted.column(1).to_numpy(), counted.column(2).to_numpy())
+        nothing = np.zeros((0, STANDINGS), dtype=np.int64)
+        return PatternCounts(np.zeros((0, 0), dtype=np.int8), nothing, nothing[:, 0])
+    schema = "pattern binary, standing long, pairs long, tail long"
+    return _tabulate_patterns(candidates.ask(Question(code, _sum_patterns, schema)), width)
 
 
 def _sum_patterns(parts: pa.Table) -> pa.Table:
-    summed = parts.group_by("pattern").aggregate([("pairs", "sum"), ("tail", "sum")])
-    return summed.select(["pattern", "pairs_sum", "tail_sum"]).rename_columns(parts.column_names).sort_by("pattern")
+    summed = parts.group_by(["pattern", "standing"]).aggregate([("pairs", "sum"), ("tail", "sum")])
+    summed = summed.select(["pattern", "standing", "pairs_sum", "tail_sum"]).rename_columns(parts.column_names)
+    return summed.sort_by([("pattern", "ascending"), ("standing", "ascending")])
+
+
+def _tabulate_patterns(counted: pa.Table, width: int) -> PatternCounts:
+    """Lay the counts of each pattern, whose rows lie together, out by standing."""
+    coded = counted.column("pattern").combine_chunks().dictionary_encode()
+    row, standing, pairs, tail = coded.indices.to_numpy(), *(c.to_numpy() for c in counted.columns[1:])
+    standings = np.zeros((len(coded.dictionary), STANDINGS), dtype=np.int64)
+    standings[row, standing] = pairs
+    patterns = np.frombuffer(b"".join(coded.dictionary.to_pylist()), dtype=np.int8).reshape(-1, width)
+    return PatternCounts(patterns, standings, np.bincount(row, weights=tail, minlength=len(patterns)).astype(np.int64))
 
 
 def score_edges(candidates: Candidates, model: MatchModel) -> tuple[pa.Table, int]:
@@ -229,7 +239,7 @@ def keep_most_promising(pairs: pa.Table) -> pa.Table:
 
 def _judge(model: MatchModel, features: Feature, views: int) -> list[npt.NDArray[np.float64]]:
     """Return each pair's probability, how unsure the committee is, and how far the models and views differ on it."""
-    unsupervised = MatchModel(model.settings, model.profiles, model.unsupervised).probability(features)
+    unsupervised = model.column_probability(features)
     if model.learned is None:
         return _judge_without_labels(unsupervised, features[:, -len(CONTEXT) :], views)
     context = model.learned.context

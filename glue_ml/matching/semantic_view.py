@@ -63,6 +63,10 @@ class SemanticView:
         spread = int(self.rows * self.vectors.shape[1] * self.vectors.itemsize)
         return spread + self.vectors.nbytes + (0 if self.partition is None else self.partition.size_bytes)
 
+    def across(self, source: Sources | None) -> Self:
+        """Return the view of the same rows with this `source`."""
+        return replace(self, source=source)
+
     def cosine(self, left: Rows, right: Rows) -> Cosines:
         """Return the cosine of each pair of rows; 0 where a value is missing."""
         return measure_meaning(self.vectors, self.codes[left], self.codes[right])

@@ -60,6 +60,10 @@ class SparseView:
         """Memory of the view on a worker, inverted copy included."""
         return 2 * sum(int(array.nbytes) for array in (self.matrix.data, self.matrix.indices, self.matrix.indptr))
 
+    def across(self, source: Sources | None) -> Self:
+        """Return the view of the same rows with this `source`."""
+        return replace(self, source=source)
+
     def cosine(self, left: Rows, right: Rows) -> Cosines:
         """Return the cosine of each pair of rows."""
         parts = (slice(start, start + PAIRS_AT_ONCE) for start in range(0, len(left), PAIRS_AT_ONCE))

@@ -39,6 +39,9 @@ class View(Protocol):
     def size_bytes(self) -> int:
         """Memory of the view on a worker."""
 
+    def across(self, source: Sources | None) -> Self:
+        """Return the view of the same rows with this `source`."""
+
     def cosine(self, left: Rows, right: Rows) -> Cosines:
         """Return the cosine of each pair of rows."""
 

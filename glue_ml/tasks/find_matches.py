@@ -78,8 +78,9 @@ def _find_matches(spark: SparkSession, spec: JobSpec, progress: Progress) -> Job
         write_table(found.matches, output, format=spec.output_format)
         amounts.rows_in = amounts.rows_out = found.counts["rows"]
     return JobResult(
-        True, counts=found.counts, plan=found.plan, paths=paths, seconds=found.seconds, stages=tuple(stages.done)
-    )
+        True, counts=found.counts, plan=found.plan, paths=paths, seconds=found.seconds, remarks=model.remarks_,
+        stages=tuple(stages.done),
+    )  # fmt: skip
 
 
 def check_explanations(spec: JobSpec, output: str) -> None:
@@ -184,7 +185,9 @@ def _match_kept(
     if spec.explanations_uri is not None:
         paths["explanations"] = spec.explanations_uri
     counts = {**kept.counts, **told}
-    return JobResult(True, counts=counts, paths=paths, remarks=kept.remarks, stages=tuple(stages.done))
+    return JobResult(
+        True, counts=counts, paths=paths, remarks=(*model.remarks_, *kept.remarks), stages=tuple(stages.done)
+    )
 
 
 def _find_version(spark: SparkSession, uri: str | None) -> TableVersion | None:

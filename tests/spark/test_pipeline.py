@@ -112,15 +112,19 @@ def test_pattern_counts_are_those_of_plain_numpy(candidates: Candidates, blocked
     lo, hi = np.array(pairs).T
     patterns = code_patterns(compare(blocked.records, lo, hi), blocked.records.profiles)
     expected: dict[tuple[int, ...], list[int]] = {}
-    for pattern, rank in zip(map(tuple, patterns.tolist()), context[:, CONTEXT.index("best_rank")], strict=True):
-        entry = expected.setdefault(pattern, [0, 0])
-        entry[0] += 1
-        entry[1] += int(rank >= TAIL_RANK)
+    best, worst = (context[:, CONTEXT.index(name)] for name in ("best_rank", "worst_rank"))
+    for pattern, least, most in zip(map(tuple, patterns.tolist()), best, worst, strict=True):
+        entry = expected.setdefault(pattern, [0, 0, 0, 0])
+        entry[int(least == 1) + int(most == 1)] += 1
+        entry[3] += int(least >= TAIL_RANK)
     found = {
-        tuple(pattern): [int(n), int(tail)]
-        for pattern, n, tail in zip(counts.patterns.tolist(), counts.pairs, counts.tail, strict=True)
+        tuple(pattern): [*standings, int(tail)]
+        for pattern, standings, tail in zip(
+            counts.patterns.tolist(), counts.standings.tolist(), counts.tail, strict=True
+        )
     }
     assert found == expected
+    assert counts.pairs.sum() == len(pairs)
 
 
 def test_edges_are_the_scored_pairs_above_the_floor(candidates: Candidates, blocked: Blocked) -> None:
