@@ -177,6 +177,11 @@ def look_across(index: BlockingIndex, source: Sources | None) -> BlockingIndex:
     return replace(index, views=tuple(view.across(source) for view in index.views))
 
 
+def take_rows(index: BlockingIndex, rows: Rows) -> BlockingIndex:
+    """Return the index of some rows alone, weighed as before."""
+    return replace(index, views=tuple(view.take(rows) for view in index.views))
+
+
 def code_sources(records: Records, source: str | None) -> Sources | None:
     """Return a code per row that depends on its value of the column `source` alone; None without such a column."""
     column = next((column for column in records.columns if column.profile.name == source), None)

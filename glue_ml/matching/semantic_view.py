@@ -67,6 +67,11 @@ class SemanticView:
         """Return the view of the same rows with this `source`."""
         return replace(self, source=source)
 
+    def take(self, rows: Rows) -> Self:
+        """Return the view of these rows alone; all of them are searched."""
+        source = None if self.source is None else self.source[rows]
+        return replace(self, codes=self.codes[rows], source=source, partition=None)
+
     def cosine(self, left: Rows, right: Rows) -> Cosines:
         """Return the cosine of each pair of rows; 0 where a value is missing."""
         return measure_meaning(self.vectors, self.codes[left], self.codes[right])

@@ -64,6 +64,10 @@ class SparseView:
         """Return the view of the same rows with this `source`."""
         return replace(self, source=source)
 
+    def take(self, rows: Rows) -> Self:
+        """Return the view of these rows alone."""
+        return replace(self, matrix=self.matrix[rows], source=None if self.source is None else self.source[rows])
+
     def cosine(self, left: Rows, right: Rows) -> Cosines:
         """Return the cosine of each pair of rows."""
         parts = (slice(start, start + PAIRS_AT_ONCE) for start in range(0, len(left), PAIRS_AT_ONCE))

@@ -42,6 +42,9 @@ class View(Protocol):
     def across(self, source: Sources | None) -> Self:
         """Return the view of the same rows with this `source`."""
 
+    def take(self, rows: Rows) -> Self:
+        """Return the view of these rows alone."""
+
     def cosine(self, left: Rows, right: Rows) -> Cosines:
         """Return the cosine of each pair of rows."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,12 @@ from glue_ml.matching.blocking import (
     bounded_frequency,
     build_index,
     choose_budget,
+    code_sources,
     list_candidates,
+    look_across,
+    take_rows,
 )
-from glue_ml.matching.candidate_lists import LAST_RANK, UNLISTED_RANK, look_up_context
+from glue_ml.matching.candidate_lists import LAST_RANK, UNLISTED_RANK, CandidateLists, look_up_context
 from glue_ml.matching.records import Records, prepare_records
 from glue_ml.matching.sparse_view import SparseView
 from glue_ml.matching.tokens import Incidence
@@ -76,6 +80,32 @@ def test_lists_hold_the_nearest_rows_of_each_view(seed: int, source: str | None)
         assert row not in listed
         assert all(allowed[i] for i in listed)
         assert len(listed) <= 8
+
+
+def test_an_index_is_turned_across_a_column_without_being_built_again() -> None:
+    records = make_records(150, 1)
+    plain, across = (build_index(records, choose_budget(None), source=source) for source in (None, "source"))
+    rows = np.arange(len(records))
+    turned = look_across(plain, code_sources(records, "source"))
+    assert_same_lists(list_candidates(turned, rows), list_candidates(across, rows))
+    assert_same_lists(list_candidates(look_across(turned, None), rows), list_candidates(plain, rows))
+
+
+@pytest.mark.parametrize("source", [None, "source"])
+def test_some_rows_of_an_index_find_each_other_as_they_would_beside_the_rest(source: str | None) -> None:
+    records = make_records(150, 2)
+    index = build_index(records, BlockingBudget(top_k=150, work_per_record=600), source=source)
+    rows = np.arange(0, 150, 3)
+    lists, part = list_candidates(index, rows), list_candidates(take_rows(index, rows), np.arange(len(rows)))
+    among = np.isin(lists.other, rows)
+    assert rows[part.row].tolist() == lists.row[among].tolist()
+    assert rows[part.other].tolist() == lists.other[among].tolist()
+    assert part.score.tolist() == lists.score[among].tolist()
+
+
+def assert_same_lists(one: CandidateLists, other: CandidateLists) -> None:
+    for field in fields(CandidateLists):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
 def test_scores_are_the_sum_of_the_cosines_and_ranks_follow_them() -> None:

@@ -95,6 +95,16 @@ def test_an_extended_view_is_the_view_of_all_rows(codes: list[int], added: list[
     assert extended.search(rows, 3).tolist() == whole.search(rows, 3).tolist()
 
 
+@given(codes=CODES, seed=st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_some_rows_of_a_view_are_the_view_of_these_rows(codes: list[int], seed: int) -> None:
+    rows = np.sort(np.random.default_rng(seed).permutation(len(codes))[: len(codes) // 2])
+    view, source = make_view(codes), np.arange(len(codes), dtype=np.int32) % 2
+    taken, own = view.across(source).take(rows), make_view([codes[i] for i in rows]).across(source[rows])
+    everything = np.arange(len(rows))
+    assert taken.search(everything, 3).tolist() == own.search(everything, 3).tolist()
+
+
 @given(codes=st.lists(st.integers(-1, 9), min_size=2, max_size=20), sources=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_a_new_row_comes_into_the_lists_whose_bound_it_reaches(codes: list[int], sources: bool) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from glue_ml.domain.labels import LabeledRow
-from glue_ml.matching import FindMatches, FindMatchesModel
+from glue_ml.matching import FindMatches, FindMatchesModel, source_guess
 from glue_ml.matching.agreement import code_standings
 from glue_ml.matching.blocking import build_index, choose_budget
 from glue_ml.matching.candidate_lists import CONTEXT
@@ -94,6 +94,11 @@ def test_a_column_that_says_nothing_is_no_source(products: PublicSet, seed: int)
 def test_a_column_in_which_matches_agree_is_no_source(products: PublicSet) -> None:
     kinds = ["even" if ord(products.entity[key][-1]) % 2 else "odd" for key in products.keys]
     assert guess(products.table.drop_columns("source").append_column("kind", pa.array(kinds))) is None
+
+
+def test_some_rows_of_a_larger_table_show_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_guess, "SAMPLED_ROWS", 1_000)
+    assert guess(make_products(600).table) == "source"
 
 
 def test_a_few_rows_show_no_source(products: PublicSet) -> None:
