@@ -21,6 +21,7 @@ from glue_ml.matching.model import MatchModel
 from glue_ml.matching.pipeline import Blocked
 from glue_ml.matching.records import Records, add_meaning, could_be_source
 from glue_ml.matching.semantic_view import SemanticView
+from glue_ml.matching.source_guess import guess_source
 
 Bits = npt.NDArray[np.int64]
 
@@ -41,7 +42,7 @@ def block_by_labels(
     records, budget = blocked.records, blocked.index.budget
     pairs = locate_pairs(records, labels)
     matches = pairs.select(pairs.is_match)
-    source = find_source_column(records, choose_credible(blocked.index, matches))
+    source = find_source(records, blocked.index, matches, seed=model.settings.seed)
     matches = across_sources(records, matches, source)
     if source is not None:
         blocked = Blocked(records, build_index(records, budget, source=source))
@@ -63,6 +64,19 @@ def choose_credible(index: BlockingIndex, matches: TrainingPairs) -> TrainingPai
     """
     proposed = find_views(index, matches.left, matches.right) > 0
     return matches.select(proposed) if proposed.sum() >= MIN_SOURCE_MATCHES else matches
+
+
+def find_source(records: Records, index: BlockingIndex, matches: TrainingPairs, *, seed: int) -> str | None:
+    """Return the column in which matches differ, if labels show one, or do not contradict what the table suggests.
+
+    The latter only where they are too few to show anything: see `guess_source`.
+    """
+    credible = choose_credible(index, matches)
+    if len(credible.left) >= MIN_SOURCE_MATCHES:
+        return find_source_column(records, credible)
+    guessed = guess_source(records, index, seed=seed)
+    codes = records.codes_of(guessed)
+    return guessed if codes is not None and (codes[matches.left] != codes[matches.right]).all() else None
 
 
 def find_source_column(records: Records, matches: TrainingPairs) -> str | None:

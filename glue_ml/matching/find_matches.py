@@ -244,7 +244,7 @@ class FindMatchesModel:
         column = self.model_.source_column
         if column is None:
             return ()
-        why = "as the labels show" if self.supervised_ else "as far as can be told without labels"
+        why = "as the labels show so far" if self.supervised_ else "as far as can be told without labels"
         return (f"column {column!r} names the source of a row, {why}: matches were looked for across sources only",)
 
     @property

@@ -59,8 +59,8 @@ def choose_neighbourhoods(pool: PairPool, *, rows: int, excluded: Rows, seed: in
     rng = np.random.default_rng(seed)
     picker = _Picker(pool)
     uncertain = rows - round(rows * COVERAGE_SHARE) - round(rows * RANDOM_SHARE)
-    picker.pick(_take_turns(-pool.disagreement, pool.kind), until=uncertain, extend=True)
-    picker.pick(_take_turns(-pool.coverage, pool.kind), until=rows - round(rows * RANDOM_SHARE), extend=False)
+    picker.pick(take_turns(-pool.disagreement, pool.kind), until=uncertain, extend=True)
+    picker.pick(take_turns(-pool.coverage, pool.kind), until=rows - round(rows * RANDOM_SHARE), extend=False)
     telling = len(picker.groups)
     picker.pick(_stratified_order(pool.probability, rng), until=rows, extend=False)
     drawn = [(group[0], group[1]) for group in picker.groups[telling:]]
@@ -77,7 +77,7 @@ def _sorted_pool(pool: PairPool, excluded: Rows) -> PairPool:
     )
 
 
-def _take_turns(cost: Scores, kind: Rows) -> Rows:
+def take_turns(cost: Scores, kind: Rows) -> Rows:
     """Return the order of rising cost that takes one of each kind in turn."""
     order = np.lexsort((cost, kind))
     turn = np.empty(len(order), dtype=np.int64)

@@ -28,6 +28,7 @@ Rows = npt.NDArray[np.int64]
 
 LIKENESS_STEEPNESS = 12.0  #: From 5 to 95 % within a quarter of the range of the mean cosine of the views.
 BEST_CANDIDATE_BONUS = 0.25  #: Somebody's best candidate is asked about before an equally doubtful other.
+ACROSS_TURNS = 3  #: So often are pairs across a guessed source asked about for one within.
 POOL_PAIRS = 20_000  #: Most promising pairs of each kind brought to the driver to choose labelling sets from.
 _POOL = ["lo", "hi", "probability", "disagreement", "coverage", "kind", "scatter"]
 
@@ -184,13 +185,13 @@ def _keep(parts: pa.Table) -> pa.Table:
 
 def score_pool(candidates: BlockedCandidates, model: MatchModel) -> PairPool:
     """Return the pairs that labelling sets are chosen from: the least certain, the least covered, random ones."""
-    seed, views = model.settings.seed, len(candidates.blocked.index.views)
+    seed, views, guessed = model.settings.seed, len(candidates.blocked.index.views), model.unsupervised.source
     if model.learned is None:
         model = replace(model, unsupervised=model.unsupervised.boldly())
 
     def score(batch: PairBatch) -> pa.Table:
         features = model.measure(batch.compared, batch.context)
-        kind = np.zeros(len(batch.lo), np.int64) if model.learned is not None else _tell_kinds(batch)
+        kind = np.zeros(len(batch.lo), np.int64) if model.learned is not None else _tell_kinds(batch, guessed, seed)
         judged = _judge(model, features, views)
         columns = [batch.lo, batch.hi, *judged, kind, scatter_pairs(batch.lo, batch.hi, seed)]
         return keep_most_promising(pa.table(dict(zip(_POOL, columns, strict=True))))
@@ -205,14 +206,19 @@ def score_pool(candidates: BlockedCandidates, model: MatchModel) -> PairPool:
     return PairPool(*(columns[name] for name in _POOL[:6]))
 
 
-def _tell_kinds(batch: PairBatch) -> Rows:
-    """Return a number per pair: in which of the columns that could name a source its records differ.
+def _tell_kinds(batch: PairBatch, guessed: str | None, seed: int) -> Rows:
+    """Return a number per pair; pairs of each number are asked about in turn, before there are labels.
 
-    Before there are labels nobody knows whether matches are to be found within a source or across. A source that holds
-    many likenesses of its own would take all questions, if both were not asked about.
+    Nobody knows then whether matches are to be found within a source or across, and one that holds many likenesses of
+    its own would take all questions. So pairs count apart by the columns that could name a source in which they
+    differ. Where a source was guessed, those across it have ACROSS_TURNS numbers, as most matches should be there.
     """
-    kind = np.zeros(len(batch.lo), dtype=np.int64)
     records, left, right = batch.gathered
+    codes = records.codes_of(guessed)
+    if codes is not None:
+        turn = np.floor(ACROSS_TURNS * scatter_pairs(batch.lo, batch.hi, seed + 1)).astype(np.int64)
+        return np.where(codes[left] != codes[right], 1 + turn, 0)
+    kind = np.zeros(len(batch.lo), dtype=np.int64)
     for column in filter(could_be_source, records.columns):
         kind = 2 * kind + (column.codes[left] != column.codes[right])
     return kind

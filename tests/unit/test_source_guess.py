@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,17 @@ from glue_ml.domain.labels import LabeledRow
 from glue_ml.matching import FindMatches, FindMatchesModel, source_guess
 from glue_ml.matching.agreement import code_standings
 from glue_ml.matching.blocking import build_index, choose_budget
+from glue_ml.matching.blocking_choice import MIN_SOURCE_MATCHES
 from glue_ml.matching.candidate_lists import CONTEXT
+from glue_ml.matching.labeling import take_turns
 from glue_ml.matching.model import MatchModel, load_model, save_model
+from glue_ml.matching.pipeline import DriverCandidates
 from glue_ml.matching.records import prepare_records
+from glue_ml.matching.scoring import score_pool
 from glue_ml.matching.source_guess import guess_source
 from glue_ml.matching.unsupervised import Unsupervised, leave_to_chance
 from tests.benchmarks.public_data import KEY, PublicSet
-from tests.benchmarks.sparkless import Frame, collect_rows, without_spark
+from tests.benchmarks.sparkless import Frame, without_spark
 from tests.benchmarks.teaching import match_table
 
 BRANDS = ["acme", "borealis", "cantor", "delphi", "everest", "fabrik"]
@@ -121,21 +127,59 @@ def test_people_are_told_across_what_matches_were_looked_for(products: PublicSet
     assert found.plan["source_column"] == "source"
     assert "'source'" in model.remarks_[0]
     assert "without labels" in model.remarks_[0]
-    assert (
-        FindMatchesModel(replace(model.model_, unsupervised=replace(model.model_.unsupervised, source=None))).remarks_
-        == ()
-    )
+    anywhere = replace(model.model_, unsupervised=replace(model.model_.unsupervised, source=None))
+    assert FindMatchesModel(anywhere).remarks_ == ()
 
 
-def test_what_was_guessed_is_asked_about_too(products: PublicSet, model: FindMatchesModel) -> None:
+def count_kinds(data: PublicSet, model: MatchModel) -> Counter[bool]:
+    """Return how many of the first doubtful pairs lie across the sources."""
+    anywhere = FindMatchesModel(replace(model, unsupervised=unguessed(model)))
     with without_spark():
-        df: Any = Frame(products.table)
-        rows = collect_rows(model.labeling_sets(df, rows=100), ["labeling_set_id", "source"])
-    sources: dict[str, list[str]] = {}
-    for row in rows:
-        sources.setdefault(row["labeling_set_id"], []).append(row["source"])
+        df: Any = Frame(data.table)
+        pool = score_pool(DriverCandidates(anywhere.prepare(df)), model)
+    sources = np.array(data.sources)
+    order = take_turns(-pool.disagreement, pool.kind)[:80]
+    return Counter((sources[pool.left[order]] != sources[pool.right[order]]).tolist())
+
+
+def unguessed(model: MatchModel) -> Unsupervised:
+    return replace(model.unsupervised, source=None)
+
+
+def test_across_a_guessed_source_three_times_as_many_pairs_are_asked_about(
+    products: PublicSet, model: FindMatchesModel
+) -> None:
     assert model.model_.asked_source is None
-    assert any(named.count("first") > 1 or named.count("second") > 1 for named in sources.values())
+    assert count_kinds(products, model.model_) == {True: 60, False: 20}
+    assert count_kinds(products, replace(model.model_, unsupervised=unguessed(model.model_))) == {True: 40, False: 40}
+
+
+def label(pairs: Sequence[tuple[str, str, bool]]) -> list[LabeledRow]:
+    """Return a labelling set of two rows for each pair."""
+    return [
+        LabeledRow(f"s{place}", f"{place}" if is_match or end == 0 else f"{place} not", key)
+        for place, (one, other, is_match) in enumerate(pairs)
+        for end, key in enumerate((one, other))
+    ]
+
+
+def draw_pairs(data: PublicSet, *, across: bool, is_match: bool, count: int) -> list[tuple[str, str, bool]]:
+    """Return pairs of rows within a source or across."""
+    rng = random.Random(3)
+    pairs = []
+    while len(pairs) < count:
+        (one, first), (other, second) = rng.sample(list(zip(data.keys, data.sources, strict=True)), 2)
+        if (first != second) == across and (not across or (data.entity[one] == data.entity[other]) == is_match):
+            pairs.append((one, other, is_match))
+    return pairs
+
+
+def test_few_matches_leave_the_guess_and_one_within_a_source_overrules_it(products: PublicSet) -> None:
+    others = draw_pairs(products, across=True, is_match=False, count=20)
+    found = draw_pairs(products, across=True, is_match=True, count=MIN_SOURCE_MATCHES - 2)
+    assert fit(products, label(others + found)).model_.source_column == "source"
+    within = draw_pairs(products, across=False, is_match=True, count=1)
+    assert fit(products, label(others + found + within)).model_.source_column is None
 
 
 def test_labels_overrule_the_guess(products: PublicSet) -> None:
