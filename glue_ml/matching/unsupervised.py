@@ -218,10 +218,9 @@ def _count_random_patterns(
     rng = np.random.default_rng(seed)
     left = rng.integers(0, max(len(records), 1), RANDOM_PAIRS)
     right = rng.integers(0, max(len(records), 1), RANDOM_PAIRS)
-    codes = np.arange(len(records)) if source is None else records.codes_of(source)
-    assert codes is not None
-    different = codes[left] != codes[right]
+    codes = records.codes_of(source)
+    different = left != right if codes is None else codes[left] != codes[right]
     features = compare(records, left[different], right[different])
-    within = np.unique(codes, return_counts=True)[1].astype(np.float64)
+    within = np.full(len(records), 1.0) if codes is None else np.bincount(codes).astype(np.float64)
     pairs = (float(len(records)) ** 2 - float(within @ within)) / 2.0
     return *count_patterns(code_patterns(features, records.profiles)), pairs

@@ -166,7 +166,7 @@ def label(pairs: Sequence[tuple[str, str, bool]]) -> list[LabeledRow]:
 def draw_pairs(data: PublicSet, *, across: bool, is_match: bool, count: int) -> list[tuple[str, str, bool]]:
     """Return pairs of rows within a source or across."""
     rng = random.Random(3)
-    pairs = []
+    pairs: list[tuple[str, str, bool]] = []
     while len(pairs) < count:
         (one, first), (other, second) = rng.sample(list(zip(data.keys, data.sources, strict=True)), 2)
         if (first != second) == across and (not across or (data.entity[one] == data.entity[other]) == is_match):
